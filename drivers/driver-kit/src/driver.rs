@@ -1,0 +1,163 @@
+//! [`StorageDriver`], the trait a driver implements: the calls of the protocol, as Rust.
+//!
+//! It is the minimum from which the kit makes the whole service; what every driver would do alike is not in it.
+
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::Stream;
+use storagedriver_proto::Path;
+
+use crate::capabilities::Capabilities;
+use crate::error::{Error, ErrorKind, Result};
+use crate::parameters::Parameters;
+
+/// When content last changed.
+pub type Timestamp = SystemTime;
+
+/// What Stat tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Info {
+    /// Something is stored at the path.
+    Content { size: u64, modified: Timestamp, version: String },
+    /// Nothing is stored at the path itself, something is stored below it.
+    Prefix,
+}
+
+/// One name of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// One path component.
+    pub name: String,
+    pub info: Info,
+}
+
+/// A part of a listing, ordered bytewise by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// Another page follows the last name.
+    pub more: bool,
+}
+
+/// The bytes asked for: from `offset`, `length` of them or as many as there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRange {
+    pub offset: u64,
+    /// `None`: to the end.
+    pub length: Option<u64>,
+}
+
+/// The bytes of one read, in order. Dropping it stops the work behind it.
+pub type ContentStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// An opened read: one version of the content, whatever happens to its path meanwhile.
+pub struct Content {
+    /// [`Info::Content`] of the whole content, not of the range.
+    pub info: Info,
+    /// Exactly the bytes of the range, clipped at the end of the content.
+    pub stream: ContentStream,
+}
+
+/// For whom a redirect URL is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectMethod {
+    Get,
+    Head,
+}
+
+/// A configured store.
+///
+/// The kit has already checked every path, size and capability before it calls: a driver sees valid requests only.
+/// Futures are dropped when the caller goes away; a driver must leave the store whole at every await.
+pub trait StorageDriver: Sized + Send + Sync + 'static {
+    /// `[a-z0-9-]{1,63}`; the executable is `bulkhead-driver-NAME`.
+    const NAME: &'static str;
+    /// The environment variables this driver reads. It is started with these and no others of the registry's.
+    const ENVIRONMENT: &'static [&'static str] = &[];
+
+    type Session: WriteSession;
+
+    /// Opens the store. Take every parameter you know from `parameters`; the kit refuses those left over.
+    fn configure(parameters: &mut Parameters) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Constant for the life of the process.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether the back end answers. Called every few seconds; an error makes the registry not ready, and kills nobody.
+    fn probe(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    fn stat(&self, path: &Path) -> impl Future<Output = Result<Info>> + Send;
+
+    /// The whole content, when it is at most `max` bytes; [`ErrorKind::TooLarge`] otherwise.
+    fn get(&self, path: &Path, max: usize) -> impl Future<Output = Result<(Info, Bytes)>> + Send;
+
+    /// Replaces what is at `path` in one step. `if_absent`: only when nothing is there.
+    fn put(&self, path: &Path, content: Bytes, if_absent: bool) -> impl Future<Output = Result<Info>> + Send;
+
+    /// Opens `range` for reading. An offset beyond the end is [`ErrorKind::OffsetInvalid`] with the size as `persisted`.
+    /// With `if_version`, any other version is [`ErrorKind::VersionMismatch`].
+    fn read(
+        &self,
+        path: &Path,
+        range: ReadRange,
+        if_version: Option<&str>,
+    ) -> impl Future<Output = Result<Content>> + Send;
+
+    /// Direct children of `path` after the name `start_after`, at most `limit`; an empty page when there are none.
+    fn list(&self, path: &Path, start_after: Option<&str>, limit: usize) -> impl Future<Output = Result<Page>> + Send;
+
+    /// Moves content. The target is replaced in one step; a move onto itself changes nothing.
+    fn rename(&self, source: &Path, target: &Path) -> impl Future<Output = Result<Info>> + Send;
+
+    /// Deletes content, and with `recursive` everything below `path` and every write session there.
+    /// Nothing there is success. Without `recursive`, a prefix is [`ErrorKind::PathConflict`].
+    fn delete(&self, path: &Path, recursive: bool) -> impl Future<Output = Result<()>> + Send;
+
+    /// A URL from which a client fetches the content itself; `None` to have the registry serve it.
+    fn redirect_url(
+        &self,
+        path: &Path,
+        method: RedirectMethod,
+        expires_in: std::time::Duration,
+        client_address: Option<&str>,
+    ) -> impl Future<Output = Result<Option<String>>> + Send {
+        let _ = (path, method, expires_in, client_address);
+        async { Err(Error::new(ErrorKind::Unsupported, "this driver gives no redirect URLs")) }
+    }
+
+    /// Opens the write session named `path` at `offset`: 0 starts it over, anything else drops what lies beyond it.
+    /// Every older session of that path is fenced from here on, in whichever process it lives.
+    /// `target` is where commit will publish, when that is known.
+    fn open(
+        &self,
+        path: &Path,
+        offset: u64,
+        target: Option<&Path>,
+    ) -> impl Future<Output = Result<Self::Session>> + Send;
+
+    /// Publishes the session at `path`, of `size` bytes, at `target` in one step.
+    /// Harmless to repeat: when the session is gone and `target` holds `size` bytes, that is success.
+    fn commit(
+        &self,
+        path: &Path,
+        target: &Path,
+        size: u64,
+        if_absent: bool,
+    ) -> impl Future<Output = Result<Info>> + Send;
+}
+
+/// An open write session. Dropping it publishes nothing and loses nothing that was persisted.
+pub trait WriteSession: Send + 'static {
+    /// Appends. Bytes taken here may still be in flight.
+    fn write(&mut self, data: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many bytes from the start survive the death of this process.
+    fn persisted(&self) -> u64;
+
+    /// Persists as much as the granularity allows, to the durability declared, and tells how much that is.
+    fn flush(&mut self) -> impl Future<Output = Result<u64>> + Send;
+}

@@ -1,0 +1,1 @@
+//! The configuration file: what was written, checked, and what it means.

@@ -1,0 +1,3 @@
+//! The registry's side of the StorageDriver protocol: the one place that knows gRPC, channels, deadlines and retries.
+//!
+//! It must not know what a path means.

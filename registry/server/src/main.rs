@@ -1,0 +1,15 @@
+//! `bulkhead`: the registry, and its two embedded drivers as further faces of the same executable.
+
+mod cli;
+mod config;
+mod driver;
+mod embedded;
+mod http;
+mod start;
+mod storage;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,1 @@
+//! Puts a registry together from its configuration, runs it, and takes it down in order.

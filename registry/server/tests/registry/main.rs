@@ -1,0 +1,1 @@
+//! The registry from outside: HTTP in, with real driver processes behind it.
