@@ -3,3 +3,7 @@
 //! It must not know HTTP nor gRPC, and only `layout` makes or takes apart a path.
 
 mod layout;
+
+/// The store of one registry.
+#[derive(Clone)]
+pub(crate) struct Registry;

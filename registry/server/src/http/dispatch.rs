@@ -1,0 +1,102 @@
+//! From a request to the handler that answers it: the route, the gates in front of every handler, and the table.
+//!
+//! It must not know what a handler does.
+
+use http::Method;
+use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidUploadId, Reference, RepositoryName, UploadId};
+use serde_json::json;
+
+use super::error::HttpError;
+use super::route::Route;
+use super::site::Site;
+use super::{Answer, Request, blobs, catalog, health, manifests, referrers, tags, uploads};
+
+/// Answers `request`, whose path is `route`.
+pub(super) async fn dispatch(site: &Site, route: Route, request: Request) -> Answer {
+    admit(site, &route, request.method())?;
+    match route {
+        Route::Root | Route::Livez => Ok(health::alive()),
+        Route::Readyz => Ok(health::ready(site)),
+        Route::Base => Ok(health::base()),
+        Route::Catalog => catalog::list(site, request).await,
+        Route::Tags(name) => tags::list(site, name, request).await,
+        Route::Referrers(name, subject) => referrers::list(site, name, digest(&subject)?, request).await,
+        Route::Manifest(name, reference) => manifest(site, name, &reference, request).await,
+        Route::Blob(name, text) => blob(site, name, digest(&text)?, request).await,
+        Route::Uploads(name) => uploads::post(site, name, request).await,
+        Route::Upload(name, id) => upload(site, name, upload_id(&id)?, request).await,
+    }
+}
+
+async fn manifest(site: &Site, name: RepositoryName, reference: &str, request: Request) -> Answer {
+    match *request.method() {
+        Method::PUT => manifests::put(site, name, given(reference)?, request).await,
+        Method::DELETE => manifests::delete(site, name, given(reference)?).await,
+        _ => manifests::get(site, name, looked_up(reference)?, request).await,
+    }
+}
+
+async fn blob(site: &Site, name: RepositoryName, digest: Digest, request: Request) -> Answer {
+    match *request.method() {
+        Method::DELETE => blobs::delete(site, name, digest).await,
+        _ => blobs::get(site, name, digest, request).await,
+    }
+}
+
+async fn upload(site: &Site, name: RepositoryName, id: UploadId, request: Request) -> Answer {
+    match *request.method() {
+        Method::PATCH => uploads::patch(site, name, id, request).await,
+        Method::PUT => uploads::put(site, name, id, request).await,
+        Method::DELETE => uploads::cancel(site, name, id).await,
+        _ => uploads::status(site, name, id).await,
+    }
+}
+
+/// Refuses a method that the resource does not have, or that the operator switched off.
+fn admit(site: &Site, route: &Route, method: &Method) -> Result<(), HttpError> {
+    let known = route.methods().contains(method);
+    let problem =
+        if known { switched_off(site, route, method) } else { Some("this resource does not have this method") };
+    let Some(problem) = problem else { return Ok(()) };
+    let remaining = route.methods().iter().filter(|method| switched_off(site, route, method).is_none());
+    Err(HttpError::method_not_allowed(problem, remaining))
+}
+
+/// Why the operator does not want `method` on this resource.
+fn switched_off(site: &Site, route: &Route, method: &Method) -> Option<&'static str> {
+    let writes = !matches!(*method, Method::GET | Method::HEAD);
+    let deletes_content = *method == Method::DELETE && matches!(route, Route::Manifest(..) | Route::Blob(..));
+    if writes && site.settings.read_only {
+        return Some("this registry is read-only");
+    }
+    (deletes_content && !site.settings.deletes).then_some("deleting is switched off in this registry")
+}
+
+/// A reference that a client gives or takes away.
+fn given(text: &str) -> Result<Reference, HttpError> {
+    Reference::parse(text).map_err(|problem| match problem {
+        InvalidReference::Digest(problem) => digest_invalid(text, &problem),
+        InvalidReference::Tag(problem) => {
+            HttpError::new(ErrorCode::TagInvalid, problem.to_string()).with_detail(json!({ "tag": text }))
+        }
+    })
+}
+
+/// A reference to look up. A tag that cannot exist does not exist; a digest that cannot is a mistake worth telling.
+fn looked_up(text: &str) -> Result<Reference, HttpError> {
+    let unknown = || HttpError::new(ErrorCode::ManifestUnknown, "there is no such tag, nor can there be");
+    given(text).map_err(|error| if text.contains(':') { error } else { unknown() })
+}
+
+fn digest(text: &str) -> Result<Digest, HttpError> {
+    Digest::parse(text).map_err(|problem| digest_invalid(text, &problem))
+}
+
+fn digest_invalid(text: &str, problem: &InvalidDigest) -> HttpError {
+    HttpError::new(ErrorCode::DigestInvalid, problem.to_string()).with_detail(json!({ "digest": text }))
+}
+
+fn upload_id(text: &str) -> Result<UploadId, HttpError> {
+    let unknown = |problem: InvalidUploadId| HttpError::new(ErrorCode::BlobUploadUnknown, problem.to_string());
+    UploadId::parse(text).map_err(unknown)
+}

@@ -1,0 +1,93 @@
+//! [`HttpError`]: the one place that chooses the status and code of a failed request.
+//!
+//! Its message is for the client and tells nothing about the store; its source is for the log.
+
+use std::error::Error;
+use std::fmt;
+
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode};
+use oci::ErrorCode;
+use serde_json::Value;
+
+use super::{Response, json_response};
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) struct HttpError {
+    code: ErrorCode,
+    status: StatusCode,
+    message: String,
+    detail: Option<Value>,
+    headers: HeaderMap,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl HttpError {
+    /// An error with the status that belongs to `code`; `message` is a sentence for the client.
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        HttpError { code, status, message: message.into(), detail: None, headers: HeaderMap::new(), source: None }
+    }
+
+    /// For the few failures whose status is not the usual one of their code.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        HttpError { status, ..self }
+    }
+
+    pub(super) fn with_detail(self, detail: Value) -> Self {
+        HttpError { detail: Some(detail), ..self }
+    }
+
+    /// What the log tells and the client never sees.
+    pub(super) fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        HttpError { source: Some(source.into()), ..self }
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(super) fn no_such_route() -> Self {
+        HttpError::new(ErrorCode::Unsupported, "there is nothing at this path").with_status(StatusCode::NOT_FOUND)
+    }
+
+    /// 405, with the methods that would do.
+    pub(super) fn method_not_allowed<'a>(message: &str, allowed: impl Iterator<Item = &'a Method>) -> Self {
+        let names: Vec<&str> = allowed.map(Method::as_str).collect();
+        let allow = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static(""));
+        HttpError::new(ErrorCode::Unsupported, message).with_header(ALLOW, allow)
+    }
+
+    /// 503, which clients repeat by themselves.
+    pub(super) fn unavailable(message: &str) -> Self {
+        HttpError::new(ErrorCode::Unavailable, message).with_header(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
+    /// 500. It tells the client nothing but where the operator finds the cause.
+    pub(super) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        HttpError::new(ErrorCode::Unknown, "the registry failed; its log has the cause under the request id")
+            .with_source(source)
+    }
+
+    pub(super) fn to_response(&self) -> Response {
+        let body = oci::error_body(self.code, &self.message, self.detail.as_ref());
+        let mut response = json_response(&body);
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(self.headers.clone());
+        response
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl Error for HttpError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

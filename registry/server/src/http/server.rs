@@ -1,0 +1,149 @@
+//! Connections: accepted up to a limit, each served with limits of its own, and finished in order at the end.
+//!
+//! It must not know what a request asks.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::edge;
+use super::listener::{Address, BindError, Listener, Stream};
+use super::site::{Peer, Site};
+
+/// What one client, and all of them together, may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Connections served at once; more wait to be accepted.
+    pub(crate) connections: usize,
+    /// How long requests in flight may take after the order to stop.
+    pub(crate) drain: Duration,
+}
+
+/// Also how long a connection may stay idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+const HEADER_COUNT_MAX: usize = 100;
+/// Bounds the headers of a request, and what is read at once of its body.
+const READ_BUFFER_MAX: usize = 256 << 10;
+const HTTP2_STREAMS_MAX: u32 = 100;
+const HTTP2_HEADER_BYTES_MAX: u32 = 64 << 10;
+const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
+const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+const HTTP2_SEND_BUFFER_MAX: usize = 256 << 10;
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// After `accept` failed for want of descriptors, a moment for some to be closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound socket, ready to serve.
+pub(crate) struct Server {
+    listener: Listener,
+    limits: Limits,
+}
+
+impl Server {
+    pub(crate) async fn bind(address: &Address, limits: Limits) -> Result<Self, BindError> {
+        Ok(Server { listener: Listener::bind(address).await?, limits })
+    }
+
+    /// Where it listens, with the port that the kernel chose for port 0.
+    pub(crate) fn address(&self) -> Address {
+        self.listener.address()
+    }
+
+    /// Serves until `stop`, then finishes what is in flight as long as the limit allows. What is not finished then
+    /// ends with the process, as in a crash.
+    pub(crate) async fn serve(self, site: Arc<Site>, stop: impl Future<Output = ()>) {
+        let Server { listener, limits } = self;
+        let connections = Connections { site, builder: builder(), graceful: GracefulShutdown::new() };
+        let room = Arc::new(Semaphore::new(limits.connections));
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                (stream, peer, place) = accept(&listener, &room) => connections.spawn(stream, peer, place),
+            }
+        }
+        drop(listener);
+        connections.finish(limits.drain).await;
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &Listener,
+    room: &Arc<Semaphore>,
+) -> (Stream, Option<SocketAddr>, Option<OwnedSemaphorePermit>) {
+    let place = Arc::clone(room).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(problem) => {
+                tracing::warn!(%problem, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+struct Connections {
+    site: Arc<Site>,
+    builder: Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn spawn(&self, stream: Stream, peer: Option<SocketAddr>, place: Option<OwnedSemaphorePermit>) {
+        let site = Arc::clone(&self.site);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            if let Some(address) = peer {
+                request.extensions_mut().insert(Peer(address));
+            }
+            let answer = edge::answer(Arc::clone(&site), request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let served = self.graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(problem) = served.await {
+                tracing::debug!(problem, "a connection broke");
+            }
+            drop(place);
+        });
+    }
+
+    async fn finish(self, drain: Duration) {
+        if tokio::time::timeout(drain, self.graceful.shutdown()).await.is_err() {
+            tracing::warn!(seconds = drain.as_secs(), "requests still in flight were cut off");
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(HEADER_COUNT_MAX)
+        .max_buf_size(READ_BUFFER_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HTTP2_HEADER_BYTES_MAX)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_send_buf_size(HTTP2_SEND_BUFFER_MAX);
+    builder
+}
