@@ -1,6 +1,10 @@
 //! Chores of this repository: `cargo xtask --help`.
 
 mod bindings;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod tree;
 
 use std::process::ExitCode;
 
