@@ -28,6 +28,11 @@ impl Tag {
         if well_formed { Ok(Tag(Arc::from(text))) } else { Err(InvalidTag) }
     }
 
+    /// A tag that the caller has built from parts that can only make a tag.
+    pub(crate) fn of_known_form(text: &str) -> Tag {
+        Tag(Arc::from(text))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
