@@ -70,10 +70,17 @@ pub enum RedirectMethod {
 /// A configured store.
 ///
 /// The kit has already checked every path, size and capability before it calls: a driver sees valid requests only.
-/// Futures are dropped when the caller goes away; a driver must leave the store whole at every await.
+///
+/// The future of a call is dropped when its caller goes away or its deadline passes: a driver must leave the store whole
+/// at every await. Not so [`open`](Self::open), [`commit`](Self::commit) and the calls of a [`WriteSession`]: those run
+/// to their end whatever becomes of the caller, so that nothing half-done meets the next writer of the path. For one
+/// path the kit makes them one after the other, and never while a `delete` of just that path runs. So within one
+/// process a driver needs no lock of its own for its sessions; it bounds what may hang, such as calls to a back end.
 pub trait StorageDriver: Sized + Send + Sync + 'static {
     /// `[a-z0-9-]{1,63}`; the executable is `bulkhead-driver-NAME`.
     const NAME: &'static str;
+    /// Told in the handshake, for people.
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     /// The environment variables this driver reads. It is started with these and no others of the registry's.
     const ENVIRONMENT: &'static [&'static str] = &[];
 
@@ -110,7 +117,7 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
     /// Direct children of `path` after the name `start_after`, at most `limit`; an empty page when there are none.
     fn list(&self, path: &Path, start_after: Option<&str>, limit: usize) -> impl Future<Output = Result<Page>> + Send;
 
-    /// Moves content. The target is replaced in one step; a move onto itself changes nothing.
+    /// Moves content. The target is replaced in one step. The kit answers a move onto itself.
     fn rename(&self, source: &Path, target: &Path) -> impl Future<Output = Result<Info>> + Send;
 
     /// Deletes content, and with `recursive` everything below `path` and every write session there.
@@ -130,8 +137,11 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
     }
 
     /// Opens the write session named `path` at `offset`: 0 starts it over, anything else drops what lies beyond it.
-    /// Every older session of that path is fenced from here on, in whichever process it lives.
+    /// An offset that is not persisted, or no multiple of the granularity, is [`ErrorKind::OffsetInvalid`].
     /// `target` is where commit will publish, when that is known.
+    ///
+    /// The kit fences the sessions of this process: an older one of the path may still exist while this runs, is never
+    /// called again once it succeeded, and is dropped then. Writers in other processes are the driver's to fence.
     fn open(
         &self,
         path: &Path,
@@ -139,11 +149,15 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
         target: Option<&Path>,
     ) -> impl Future<Output = Result<Self::Session>> + Send;
 
-    /// Publishes the session at `path`, of `size` bytes, at `target` in one step.
+    /// Publishes the session at `path`, of `size` bytes, at `target` in one step, and ends it.
     /// Harmless to repeat: when the session is gone and `target` holds `size` bytes, that is success.
+    ///
+    /// `session` is the one that is open in this process, just flushed: what the granularity kept from being persisted
+    /// is with it. A driver of granularity 1 can ignore it. After an error it stays open and usable.
     fn commit(
         &self,
         path: &Path,
+        session: Option<&mut Self::Session>,
         target: &Path,
         size: u64,
         if_absent: bool,
@@ -159,5 +173,6 @@ pub trait WriteSession: Send + 'static {
     fn persisted(&self) -> u64;
 
     /// Persists as much as the granularity allows, to the durability declared, and tells how much that is.
+    /// It costs nothing when nothing was written since the last one: the kit flushes before every commit.
     fn flush(&mut self) -> impl Future<Output = Result<u64>> + Send;
 }

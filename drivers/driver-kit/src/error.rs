@@ -9,6 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     NotFound,
+    /// The kit's own answer: what was sent is no path. A driver sees valid paths only.
+    PathInvalid,
     /// Content stands where a prefix is needed, or the other way round.
     PathConflict,
     /// `if_absent` lost.
@@ -37,6 +39,8 @@ pub enum ErrorKind {
     /// What is stored is damaged.
     Corrupt,
     ConfigInvalid,
+    /// The kit's own answer to a call before Configure.
+    NotConfigured,
     /// The caller broke the protocol.
     RequestInvalid,
     Internal,
