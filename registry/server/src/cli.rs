@@ -1,7 +1,125 @@
 //! The command line. It knows words and files, and leaves the work to the modules it calls.
 
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Options};
+use crate::logs;
+use crate::start::{self, StartError};
+
+/// A container registry whose storage is a plug.
+#[derive(Parser)]
+#[command(name = "bulkhead", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the registry; without a configuration on 127.0.0.1:5000, keeping its data in ./data.
+    Serve {
+        /// The YAML file with the settings.
+        config: Option<PathBuf>,
+        /// Where to listen, such as 0.0.0.0:5000; wins over the configuration.
+        #[arg(long, value_name = "ADDRESS")]
+        addr: Option<String>,
+        /// The folder of the filesystem driver; wins over the configuration.
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
+    },
+    /// Say whether a configuration would do, and start nothing.
+    CheckConfig {
+        /// The YAML file with the settings.
+        config: PathBuf,
+    },
+}
+
+/// Why a command failed; each kind has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// What the shell gives to a command that was used wrongly, as clap does.
+const EXIT_USAGE: u8 = 2;
+
 pub(crate) fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::parse().command.run() {
+        Ok(code) => code,
+        Err(failure) => {
+            complain(&failure);
+            failure.code()
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Command::Serve { config, addr, data } => {
+                let config = load(config.as_deref(), &Options { addr, data })?;
+                start::serve(config)?;
+            }
+            Command::CheckConfig { config } => {
+                let meant = Config::load(Some(&config), &Options::default())?;
+                say(&format!("{} would do, with the driver {}", config.display(), meant.driver.name));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Reads the configuration and has the log written as it says.
+fn load(file: Option<&Path>, options: &Options) -> Result<Config, ConfigError> {
+    let config = Config::load(file, options)?;
+    logs::begin(&config.log);
+    for setting in &config.ignored {
+        tracing::warn!(setting, "this setting has no meaning in this registry");
+    }
+    Ok(config)
+}
+
+impl Failure {
+    fn code(&self) -> ExitCode {
+        match self {
+            Failure::Config(_) => ExitCode::from(EXIT_USAGE),
+            Failure::Start(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Prints an error and what is behind it as one sentence. A closed terminal is no reason to fail once more.
+fn complain(failure: &Failure) {
+    let mut sentence = format!("bulkhead: {failure}");
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        sentence = format!("{sentence}: {error}");
+        cause = error.source();
+    }
+    let _closed = writeln!(std::io::stderr(), "{sentence}");
+}
+
+/// Prints for the person at the terminal.
+pub(crate) fn say(text: &str) {
+    let _closed = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_words_fit_together() {
+        Cli::command().debug_assert();
+    }
 }

@@ -5,6 +5,7 @@ mod config;
 mod driver;
 mod embedded;
 mod http;
+mod logs;
 mod start;
 mod storage;
 

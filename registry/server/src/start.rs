@@ -1,1 +1,92 @@
 //! Puts a registry together from its configuration, runs it, and takes it down in order.
+
+use std::io;
+use std::path::absolute;
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::say;
+use crate::config::Config;
+use crate::driver;
+use crate::http::{Address, BindError, Readiness, Server, Site};
+use crate::storage::Registry;
+
+/// Why a registry did not start, or a command on its store failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the operating system refuses what every registry needs")]
+    System(#[from] io::Error),
+}
+
+/// Runs the registry until SIGTERM or SIGINT.
+///
+/// The socket comes first, so that a second registry started by mistake fails before it touches the store. The driver
+/// goes last, since the requests that are being finished need it.
+pub(crate) fn serve(config: Config) -> Result<(), StartError> {
+    raise_descriptor_limit();
+    Runtime::new()?.block_on(async {
+        let server = Server::bind(&config.address, config.limits).await?;
+        let stop = stop_signal()?;
+        let banner = Banner::of(&config.driver, server.address());
+        banner.show();
+        let readiness = || Readiness { ready: true, reason: String::new(), driver_restarts: 0, driver_pid: None };
+        let site = Site { registry: Registry, settings: config.http, readiness: Box::new(readiness) };
+        server.serve(Arc::new(site), stop).await;
+        Ok(())
+    })
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+        }
+    })
+}
+
+/// The customary soft limit of 1024 descriptors is there for programs that use `select`; each connection needs one.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(problem) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%problem, "the limit of descriptors stays as it was");
+    }
+}
+
+/// What a person at the terminal reads when the registry has started.
+struct Banner {
+    address: Address,
+    driver: String,
+    data: Option<String>,
+}
+
+impl Banner {
+    fn of(settings: &driver::DriverSettings, address: Address) -> Self {
+        let data = settings.parameters.get("rootdirectory");
+        let data = data.map(|folder| absolute(folder).map_or(folder.clone(), |path| path.display().to_string()));
+        Banner { address, driver: settings.name.clone(), data }
+    }
+
+    fn show(&self) {
+        let data = self.data.as_deref().map(|folder| format!(", data in {folder}")).unwrap_or_default();
+        say(&format!("Bulkhead {} serves {}", env!("CARGO_PKG_VERSION"), self.url()));
+        say(&format!("  storage  driver {}{data}", self.driver));
+        if let Address::Tcp(host) = &self.address {
+            say(&format!("  try      docker push {host}/NAME:TAG    (Ctrl-C stops)"));
+        }
+    }
+
+    fn url(&self) -> String {
+        match &self.address {
+            Address::Tcp(host) => format!("http://{host}"),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}

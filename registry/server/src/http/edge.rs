@@ -36,7 +36,7 @@ pub(super) async fn answer(site: Arc<Site>, request: Request) -> Response {
         entry.set_failure(&error);
         error.to_response()
     });
-    stamp(response.headers_mut(), &id);
+    stamp(response.headers_mut(), &site.settings.headers, &id);
     entry.attach(response)
 }
 
@@ -60,7 +60,8 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-fn stamp(headers: &mut HeaderMap, id: &str) {
+fn stamp(headers: &mut HeaderMap, everywhere: &HeaderMap, id: &str) {
+    headers.extend(everywhere.clone());
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);

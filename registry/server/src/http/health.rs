@@ -20,14 +20,12 @@ pub(super) fn base() -> Response {
 
 /// `/readyz`: whether the store can be used now.
 pub(super) fn ready(site: &Site) -> Response {
-    match (site.readiness)() {
-        Readiness::Ready { driver_pid } => json_response(&json!({ "ready": true, "driver_pid": driver_pid })),
-        Readiness::NotReady { driver_pid, reason } => {
-            let body = json!({ "ready": false, "driver_pid": driver_pid, "reason": reason });
-            let mut response = json_response(&body);
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            response
-        }
+    let Readiness { ready, reason, driver_restarts, driver_pid } = (site.readiness)();
+    let driver = json!({ "pid": driver_pid, "restarts": driver_restarts });
+    let mut response = json_response(&json!({ "ready": ready, "reason": reason, "driver": driver }));
+    if !ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }
+    response
 }

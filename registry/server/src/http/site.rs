@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::HeaderMap;
+
 use crate::storage::Registry;
 
 use super::Request;
@@ -24,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) redirects: bool,
     /// Scheme and host before every `Location`; without it `Location` is relative, which every proxy understands.
     pub(crate) public_url: Option<String>,
+    /// Headers of every response.
+    pub(crate) headers: HeaderMap,
     /// Most entries of one page of the catalog.
     pub(crate) catalog_page_max: usize,
     /// Most tags of one page of a tag list.
@@ -31,9 +35,13 @@ pub(crate) struct Settings {
 }
 
 /// The answer of `/readyz`.
-pub(crate) enum Readiness {
-    Ready { driver_pid: Option<u32> },
-    NotReady { driver_pid: Option<u32>, reason: String },
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    /// A sentence: why not, when not.
+    pub(crate) reason: String,
+    pub(crate) driver_restarts: u64,
+    /// Of a driver that this registry started.
+    pub(crate) driver_pid: Option<u32>,
 }
 
 /// The other end of a TCP connection, an extension of each of its requests.

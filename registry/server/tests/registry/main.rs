@@ -1,1 +1,6 @@
 //! The registry from outside: HTTP in, with real driver processes behind it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
+mod support;
