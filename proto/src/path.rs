@@ -49,6 +49,11 @@ impl Path {
         Ok(Path(Arc::from(text)))
     }
 
+    /// Whether a text may be one component of a path.
+    pub fn is_component(text: &str) -> bool {
+        check_component(text).is_ok()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,0 +1,106 @@
+//! [`Claims`]: which writer of a session is the newest, within this process.
+//!
+//! The kit calls no session that was replaced. But what such a session began may still be under way in the pool, and a
+//! published file must never be written to: so every write happens under the lock of its path, and only by the newest.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use driver_kit::Path;
+
+/// The number of the newest claim to one path.
+type Newest = Mutex<u64>;
+
+#[derive(Default)]
+pub(crate) struct Claims {
+    paths: Mutex<HashMap<Path, Weak<Newest>>>,
+}
+
+/// The right to write to a session until somebody takes it over.
+pub(crate) struct Claim {
+    newest: Arc<Newest>,
+    number: u64,
+}
+
+impl Claim {
+    /// Keeps the session from being taken over; `None` when it was already.
+    pub(crate) fn hold(&self) -> Option<MutexGuard<'_, u64>> {
+        Some(lock(&self.newest)).filter(|newest| **newest == self.number)
+    }
+}
+
+impl Claims {
+    /// Runs `work` while nobody writes to the session at `path`. When it succeeds, no older claim can be held again; when
+    /// it fails, all is as before.
+    pub(crate) fn take_over<T, E>(&self, path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<(Claim, T), E> {
+        let newest = self.newest(path);
+        let mut number = lock(&newest);
+        let done = work()?;
+        *number += 1;
+        let claim = Claim { newest: Arc::clone(&newest), number: *number };
+        Ok((claim, done))
+    }
+
+    fn newest(&self, path: &Path) -> Arc<Newest> {
+        let mut paths = lock(&self.paths);
+        if let Some(newest) = paths.get(path).and_then(Weak::upgrade) {
+            return newest;
+        }
+        paths.retain(|_, newest| newest.strong_count() > 0);
+        let newest = Arc::new(Newest::default());
+        paths.insert(path.clone(), Arc::downgrade(&newest));
+        newest
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    type Outcome = Result<(), ()>;
+
+    #[test]
+    fn the_newest_alone_can_hold_its_claim() {
+        let (claims, path) = (Claims::default(), Path::parse("/s").unwrap());
+        let take_over = |path: &Path, outcome: Outcome| claims.take_over(path, || outcome).map(|(claim, ())| claim);
+        let first = take_over(&path, Ok(())).unwrap();
+        let other = take_over(&Path::parse("/other").unwrap(), Ok(())).unwrap();
+        assert!(take_over(&path, Err(())).is_err());
+        assert!(first.hold().is_some());
+        let second = take_over(&path, Ok(())).unwrap();
+        assert!(first.hold().is_none() && second.hold().is_some() && other.hold().is_some());
+        drop((first, second));
+        take_over(&Path::parse("/new").unwrap(), Ok(())).unwrap();
+        assert!(!lock(&claims.paths).contains_key(&path));
+    }
+
+    #[test]
+    fn no_two_work_at_once() {
+        let (claims, path, working) = (Claims::default(), Path::parse("/s").unwrap(), AtomicUsize::new(0));
+        let alone = || -> Outcome {
+            assert_eq!(working.fetch_add(1, Ordering::SeqCst), 0);
+            thread::yield_now();
+            working.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let (claim, ()) = claims.take_over(&path, alone).unwrap();
+                        if let Some(_held) = claim.hold() {
+                            alone().unwrap();
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,119 @@
+//! Reading folders: which names in them can be seen at all, and whether there is any content below.
+//!
+//! A name that is no path component is none of the store's: the driver's own files, `lost+found`, what an operator left.
+//! It knows nothing of pages.
+
+use std::ffi::CStr;
+use std::ops::ControlFlow;
+
+use driver_kit::Path;
+use driver_kit::limits::PATH_MAX;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, FileType, Mode, RawDir, SeekFrom, openat, seek, statat};
+use rustix::io;
+
+use crate::root::{FOLDER, present};
+
+/// No valid path goes deeper: each component takes two bytes at least.
+const DEPTH_MAX: usize = PATH_MAX / 2;
+/// What one system call reads of a long folder.
+pub(crate) const LONG: usize = 64 << 10;
+/// What one system call reads where the first entries will do.
+const SHORT: usize = 4 << 10;
+
+/// Shows `visit` every entry of `folder` but `.` and `..`, from the first one on, until it breaks off.
+pub(crate) fn visit_all<Fd: AsFd>(
+    folder: &Fd,
+    buffer: usize,
+    mut visit: impl FnMut(&CStr, FileType) -> io::Result<ControlFlow<()>>,
+) -> io::Result<()> {
+    seek(folder, SeekFrom::Start(0))?;
+    let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
+    let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if visit(entry.file_name(), entry.file_type())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// As [`visit_all`], only what may belong to the store: files and folders with names that a path can have.
+pub(crate) fn visit_visible<Fd: AsFd>(
+    folder: &Fd,
+    buffer: usize,
+    mut visit: impl FnMut(&str, FileType) -> io::Result<ControlFlow<()>>,
+) -> io::Result<()> {
+    visit_all(folder, buffer, |name, kind| match name.to_str() {
+        Ok(name) if may_show(kind) && Path::is_component(name) => visit(name, kind),
+        _ => Ok(ControlFlow::Continue(())),
+    })
+}
+
+/// Some file systems do not tell the kind of an entry with its name.
+fn may_show(kind: FileType) -> bool {
+    matches!(kind, FileType::RegularFile | FileType::Directory | FileType::Unknown)
+}
+
+/// Whether there is content anywhere below the folder `name`.
+///
+/// It ends at the first file it meets. Where callers delete what they no longer need, that is a few folders down.
+pub(crate) fn is_occupied<Fd: AsFd>(above: &Fd, name: &str) -> io::Result<bool> {
+    is_occupied_within(above, name, DEPTH_MAX)
+}
+
+fn is_occupied_within<Fd: AsFd>(above: &Fd, name: &str, depth: usize) -> io::Result<bool> {
+    if depth == 0 {
+        return Ok(false);
+    }
+    let Some(folder) = present(openat(above, name, FOLDER, Mode::empty()))? else { return Ok(false) };
+    let mut occupied = false;
+    visit_visible(&folder, SHORT, |name, kind| {
+        occupied = match kind_of(&folder, name, kind)? {
+            FileType::RegularFile => true,
+            FileType::Directory => is_occupied_within(&folder, name, depth - 1)?,
+            _ => false,
+        };
+        Ok(if occupied { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(occupied)
+}
+
+fn kind_of<Fd: AsFd>(folder: &Fd, name: &str, kind: FileType) -> io::Result<FileType> {
+    if kind != FileType::Unknown {
+        return Ok(kind);
+    }
+    let stat = present(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    #[test]
+    fn only_content_makes_a_folder_occupied() {
+        let place = tempfile::tempdir().unwrap();
+        let (empty, full) = (place.path().join("empty"), place.path().join("full"));
+        fs::create_dir_all(empty.join("a/b/c")).unwrap();
+        fs::create_dir_all(empty.join("~own")).unwrap();
+        fs::write(empty.join("~own/file"), "").unwrap();
+        fs::write(empty.join("a/not a name"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", empty.join("a/link")).unwrap();
+        fs::create_dir_all(full.join("a/b/c")).unwrap();
+        fs::write(full.join("a/b/c/file"), "").unwrap();
+        let above = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let rows = [("empty", false), ("full", true), ("none", false)];
+        for (name, expected) in rows {
+            assert_eq!(is_occupied(&above, name), Ok(expected), "{name}");
+        }
+    }
+}

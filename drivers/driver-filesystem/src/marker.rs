@@ -1,0 +1,144 @@
+//! [`Marker`]: which writer of a session is the newest, among all processes that share the store.
+//!
+//! Beside the staged file, in a folder whose name no path can have, lies a file of the same name with sixteen random bytes:
+//! the mark of the newest writer. Every write happens under a lock on that file and after a look at the mark. Whoever takes
+//! the session over replaces the mark under the same lock; so when it has the lock no older write is under way, and none
+//! can follow. Commit and Delete remove the file; a writer that still has it open sees that it has no name any more. The
+//! folder is part of the upload's own, and goes with it.
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, unlinkat};
+use rustix::io::{self, Errno};
+
+use crate::positional::{read_up_to, write_all};
+use crate::root::{FOLDER, WRITABLE, present};
+use crate::workspace::{OWN_FILE, OWN_FOLDER};
+
+const MARKERS: &str = "~writers";
+const MARK_LENGTH: usize = 16;
+
+/// The newest writer's hold on a marker.
+pub(crate) struct Marker {
+    file: OwnedFd,
+    mark: [u8; MARK_LENGTH],
+}
+
+/// A marker that nobody else can look at or replace. It is unlocked with the descriptor.
+pub(crate) struct Locked {
+    file: OwnedFd,
+}
+
+/// A marker that is held during one write.
+pub(crate) struct Held<'a>(&'a OwnedFd);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // It fails for no descriptor that could be locked; and the lock ends with the descriptor at the latest.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
+impl Locked {
+    /// Locks the marker of the session `name` in the folder `above`.
+    pub(crate) fn new(above: &OwnedFd, name: &str) -> io::Result<Self> {
+        loop {
+            let Some(file) = open_or_create(above, name)? else { continue };
+            lock(&file)?;
+            // Commit or Delete may have removed it while the lock was waited for.
+            if has_name(&file)? {
+                return Ok(Locked { file });
+            }
+        }
+    }
+
+    /// Becomes the newest writer, and lets the next one have the marker.
+    pub(crate) fn claim(self) -> io::Result<Marker> {
+        let mark = rand::random();
+        write_all(&self.file, 0, &[Vec::from(mark).into()])?;
+        drop(Held(&self.file));
+        Ok(Marker { file: self.file, mark })
+    }
+}
+
+impl Marker {
+    /// Locks the marker; `None` when the session was taken over.
+    pub(crate) fn hold(&self) -> io::Result<Option<Held<'_>>> {
+        lock(&self.file)?;
+        let held = Held(&self.file);
+        let is_newest = has_name(&self.file)? && read_up_to(&self.file, 0, MARK_LENGTH)? == self.mark;
+        Ok(is_newest.then_some(held))
+    }
+}
+
+/// Removes the marker of the session `name`. One that stays takes a few bytes until its folder is deleted.
+pub(crate) fn remove(above: &OwnedFd, name: &str) {
+    if let Ok(folder) = openat(above, MARKERS, FOLDER, Mode::empty()) {
+        let _ = unlinkat(&folder, name, AtFlags::empty());
+        let _ = unlinkat(above, MARKERS, AtFlags::REMOVEDIR);
+    }
+}
+
+/// `None` when the folder of markers is removed at the same moment.
+fn open_or_create(above: &OwnedFd, name: &str) -> io::Result<Option<OwnedFd>> {
+    match mkdirat(above, MARKERS, OWN_FOLDER) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let Some(folder) = present(openat(above, MARKERS, FOLDER, Mode::empty()))? else { return Ok(None) };
+    present(openat(&folder, name, WRITABLE | OFlags::CREATE, OWN_FILE))
+}
+
+fn lock(file: &OwnedFd) -> io::Result<()> {
+    io::retry_on_intr(|| flock(file, FlockOperation::LockExclusive))
+}
+
+fn has_name(file: &OwnedFd) -> io::Result<bool> {
+    Ok(fstat(file)?.st_nlink > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_alone_can_hold_its_marker() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let claim = || Locked::new(&folder, "data").unwrap().claim().unwrap();
+        let first = claim();
+        drop(Locked::new(&folder, "data").unwrap());
+        assert!(first.hold().unwrap().is_some());
+        let second = claim();
+        assert!(first.hold().unwrap().is_none());
+        assert!(second.hold().unwrap().is_some());
+        remove(&folder, "data");
+        assert!(second.hold().unwrap().is_none());
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        assert!(Locked::new(&folder, &"n".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn who_locks_waits_for_who_holds() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let first = Locked::new(&folder, "data").unwrap().claim().unwrap();
+        let held = first.hold().unwrap();
+        let has_lock = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                Locked::new(&folder, "data").unwrap();
+                has_lock.store(true, Ordering::SeqCst);
+            });
+            for _ in 0..100 {
+                assert!(!has_lock.load(Ordering::SeqCst));
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+            drop(held);
+        });
+        assert!(has_lock.into_inner());
+    }
+}
