@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use meaning::{Config, Log, LogFormat, Purge};
+pub(crate) use section::parse_duration;
 
 use node::{Node, Origin};
 use section::Section;
@@ -98,6 +99,108 @@ impl ConfigError {
         match file {
             Some(path) => ConfigError { sentence: format!("{}: {}", path.display(), self.sentence), ..self },
             None => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Endpoint, Executable, Socket, Spawn, Way};
+    use crate::http::Address;
+
+    fn config(file: Option<&str>, variables: &[(&str, &str)], options: &Options) -> Config {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::from_text(file, variables, options).unwrap()
+    }
+
+    fn parameters(config: &Config) -> Vec<(&str, &str)> {
+        config.driver.parameters.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+
+    #[test]
+    fn with_nothing_said_the_data_is_kept_here() {
+        let config = config(None, &[], &Options::default());
+        assert_eq!(config.address, Address::Tcp("127.0.0.1:5000".to_owned()));
+        assert_eq!((config.driver.name.as_str(), parameters(&config)), ("filesystem", vec![("rootdirectory", "data")]));
+        assert!(config.http.deletes && config.http.redirects && !config.http.read_only && config.purge.enabled);
+    }
+
+    #[test]
+    fn a_driver_gets_its_parameters_as_they_were_written() {
+        let file = "version: 0.1
+storage:
+  azure:
+    accountname: 0123
+    credentials: {type: client_secret, secret: 'a: #b'}
+    skipverify: no
+    limit: 1e3
+    hosts: [x, y]
+    nothing:
+";
+        let config = config(Some(file), &[], &Options::default());
+        let expected = [
+            ("accountname", "0123"),
+            ("credentials.secret", "a: #b"),
+            ("credentials.type", "client_secret"),
+            ("hosts.0", "x"),
+            ("hosts.1", "y"),
+            ("limit", "1e3"),
+            ("skipverify", "no"),
+        ];
+        assert_eq!(parameters(&config), expected);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+        let file = "version: 0.1\nhttp: {addr: 'file:1'}\nstorage: {filesystem: {rootdirectory: /file}}";
+        let variables =
+            [("REGISTRY_HTTP_ADDR", "environment:1"), ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/env")];
+        let none = config(Some(file), &variables, &Options::default());
+        assert_eq!(none.address, Address::Tcp("environment:1".to_owned()));
+        assert_eq!(parameters(&none), [("rootdirectory", "/env")]);
+        let options = Options { addr: Some("option:1".to_owned()), data: Some("/option".into()) };
+        let both = config(Some(file), &variables, &options);
+        assert_eq!(both.address, Address::Tcp("option:1".to_owned()));
+        assert_eq!(parameters(&both), [("rootdirectory", "/option")]);
+    }
+
+    #[test]
+    fn a_driver_is_reached_as_the_operator_says() {
+        let search = |directory: Option<&str>| Executable::Search { directory: directory.map(PathBuf::from) };
+        let rows = [
+            ("storage: {memory: }", Executable::Embedded, Socket::Inherit),
+            ("storage: {inmemory: }", Executable::Embedded, Socket::Inherit),
+            ("storage: {s3: }", search(None), Socket::Inherit),
+            ("storage: {s3: }\ndriver: {directory: /d, socket: path}", search(Some("/d")), Socket::Path),
+            ("storage: {memory: }\ndriver: {executable: /e}", Executable::File("/e".into()), Socket::Inherit),
+        ];
+        for (text, expected_executable, expected_socket) in rows {
+            let config = config(Some(&format!("version: 0.1\n{text}")), &[], &Options::default());
+            let Way::Spawn(Spawn { executable, socket, .. }) = config.driver.way else { panic!("{text}") };
+            assert_eq!((executable, socket), (expected_executable, expected_socket), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_driver_of_somebody_else_is_attached() {
+        let file = "version: 0.1\ndriver: {attach: 'unix:/run/driver.sock'}";
+        let config = config(Some(file), &[], &Options::default());
+        assert!(
+            matches!(config.driver.way, Way::Attach(Endpoint::Unix(path)) if path.as_os_str() == "/run/driver.sock")
+        );
+    }
+
+    #[test]
+    fn location_is_relative_unless_a_host_is_given() {
+        let rows = [
+            ("{}", None),
+            ("{host: 'https://r.example:1/'}", Some("https://r.example:1")),
+            ("{host: 'https://r.example', relativeurls: true}", None),
+        ];
+        for (http, expected) in rows {
+            let file = format!("version: 0.1\nstorage: {{memory: }}\nhttp: {http}");
+            assert_eq!(config(Some(&file), &[], &Options::default()).http.public_url.as_deref(), expected, "{http}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod manifests;
 mod query;
 mod ranges;
 mod referrers;
+mod request_body;
 mod request_log;
 mod route;
 mod server;

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::edge;
 use super::listener::{Address, BindError, Listener, Stream};
+use super::request_body::Paced;
 use super::site::{Peer, Site};
 
 /// What one client, and all of them together, may take.
@@ -31,6 +32,8 @@ pub(crate) struct Limits {
 
 /// Also how long a connection may stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// A client that is waited for and sends nothing of a body for this long is given up.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 const HEADER_COUNT_MAX: usize = 100;
 /// Bounds the headers of a request, and what is read at once of its body.
 const READ_BUFFER_MAX: usize = 256 << 10;
@@ -104,7 +107,7 @@ impl Connections {
     fn spawn(&self, stream: Stream, peer: Option<SocketAddr>, place: Option<OwnedSemaphorePermit>) {
         let site = Arc::clone(&self.site);
         let service = service_fn(move |request: http::Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let mut request = request.map(|body| Body::new(Paced::new(body, BODY_PATIENCE)));
             if let Some(address) = peer {
                 request.extensions_mut().insert(Peer(address));
             }

@@ -76,7 +76,7 @@ impl Setup {
 
     /// Starts the registry and waits until it serves.
     pub(crate) async fn start(&self) -> Registry {
-        let mut process = self.command("serve").process_group(0).kill_on_drop(true).spawn().unwrap();
+        let mut process = self.command("serve").kill_on_drop(true).spawn().unwrap();
         let log = Log::of(process.stderr.take().unwrap());
         let base = match tokio::time::timeout(PATIENCE, address(process.stdout.take().unwrap())).await {
             Ok(Some(base)) => base,
@@ -222,8 +222,8 @@ impl Registry {
     /// The process of the driver, as `/readyz` tells it while there is one.
     pub(crate) async fn driver_pid(&self) -> Pid {
         let known = || async {
-            let pid = self.get("/readyz").await.json()["driver"]["pid"].as_i64()?;
-            Pid::from_raw(i32::try_from(pid).unwrap())
+            let pid = self.get("/readyz").await.json()["driver"]["pid"].as_u64()?;
+            Some(process(u32::try_from(pid).unwrap()))
         };
         eventually("the driver has a process", known).await
     }
@@ -239,7 +239,7 @@ impl Registry {
 
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.process.id().expect("the registry should still run");
-        rustix::process::kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+        rustix::process::kill_process(process(pid), signal).unwrap();
     }
 
     /// Waits for the end of the process.
@@ -260,12 +260,23 @@ impl Drop for Registry {
         if std::thread::panicking() {
             eprintln!("the registry logged:\n{}", self.log.text());
         }
-        // The driver is in the same process group; it would end by itself too, but later than the test's folder.
-        let group = self.process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(group) = group {
-            let _ended_already = rustix::process::kill_process_group(group, Signal::KILL);
+        // The driver ends when the registry is gone, but not while a test has stopped it.
+        let Some(registry) = self.process.id() else { return };
+        for pid in [registry].into_iter().chain(children(registry)) {
+            let _ended_already = rustix::process::kill_process(process(pid), Signal::KILL);
         }
     }
+}
+
+/// The processes that `parent` has started, from any of its threads.
+fn children(parent: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+fn process(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
 /// A whole response.
