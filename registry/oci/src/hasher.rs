@@ -141,12 +141,16 @@ mod tests {
             let last = state.len() - 1;
             let mut shorter_count = state.clone();
             shorter_count[last] = 2;
+            let mut filled_at_the_end = state.clone();
+            filled_at_the_end[last - 8] = 1;
             let mut beyond_any_upload = state.clone();
             beyond_any_upload[last - 7] = 0xff;
             let other = Algorithm::ALL.into_iter().find(|other| *other != algorithm).unwrap();
             let of_other_kind = Hasher::new(other).to_go_state();
             let too_long = [&state[..], &[0]].concat();
-            for damaged in [&[], &state[..last], &too_long, &shorter_count, &beyond_any_upload, &of_other_kind] {
+            for damaged in
+                [&[], &state[..last], &too_long, &shorter_count, &filled_at_the_end, &beyond_any_upload, &of_other_kind]
+            {
                 assert_eq!(Hasher::from_go_state(algorithm, damaged).unwrap_err(), InvalidHashState);
             }
         }

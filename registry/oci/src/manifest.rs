@@ -138,9 +138,7 @@ struct Document {
 impl Document {
     fn parse(content: &[u8]) -> Result<Document, InvalidManifest> {
         let text = str::from_utf8(content).map_err(|error| InvalidManifest::NotJson(clip(&error)))?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let document: Object<Document> = serde_path_to_error::deserialize(&mut deserializer).map_err(refuse_text)?;
-        deserializer.end().map_err(|error| InvalidManifest::NotJson(clip(&error)))?;
+        let document: Object<Document> = serde_json::from_str(text).map_err(|error| refuse_text(text, &error))?;
         Ok(document.into_inner())
     }
 
@@ -198,14 +196,15 @@ fn inner(list: Option<Vec<Object<Descriptor>>>) -> impl Iterator<Item = Descript
     list.into_iter().flatten().map(Object::into_inner)
 }
 
-fn refuse_text(error: serde_path_to_error::Error<serde_json::Error>) -> InvalidManifest {
-    let path = clip(&error.path());
-    let error = error.into_inner();
-    if error.is_data() {
-        InvalidManifest::Field { path, reason: clip(&error) }
-    } else {
-        InvalidManifest::NotJson(clip(&error))
+/// Reads a refused text again to learn which field it was: to know that all along would double the cost of every parse.
+fn refuse_text(text: &str, error: &serde_json::Error) -> InvalidManifest {
+    if !error.is_data() {
+        return InvalidManifest::NotJson(clip(error));
     }
+    let deserializer = &mut serde_json::Deserializer::from_str(text);
+    let refused = serde_path_to_error::deserialize::<_, Object<Document>>(deserializer).err();
+    let path = refused.map(|refused| clip(refused.path())).unwrap_or_default();
+    InvalidManifest::Field { path, reason: clip(error) }
 }
 
 /// Whether an entry of an index is to be found among the manifests; one without a type is.

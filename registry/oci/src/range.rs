@@ -172,6 +172,7 @@ mod tests {
             ("bytes=,", Unsatisfiable),
             ("bytes=abc", Unsatisfiable),
             ("bytes=0-9,x", Unsatisfiable),
+            ("bytes=0-9,50-0", Unsatisfiable),
             ("bytes=1-2-3", Unsatisfiable),
             ("bytes=-", Unsatisfiable),
             ("bytes=--1", Unsatisfiable),
