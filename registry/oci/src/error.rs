@@ -66,11 +66,12 @@ impl ErrorCode {
         self.row().2
     }
 
-    /// `MANIFEST_BLOB_UNKNOWN` is 400: the pushed manifest is at fault, and its URL is not something to be found.
+    /// `MANIFEST_BLOB_UNKNOWN` is 400: the pushed manifest is at fault, and its URL is not something to be found. An upload
+    /// that cannot go on is 404 like one that is not there: either way the client begins a new one.
     const fn row(self) -> (&'static str, u16, &'static str) {
         match self {
             ErrorCode::BlobUnknown => ("BLOB_UNKNOWN", 404, "the repository has no such blob"),
-            ErrorCode::BlobUploadInvalid => ("BLOB_UPLOAD_INVALID", 400, "the upload cannot be continued"),
+            ErrorCode::BlobUploadInvalid => ("BLOB_UPLOAD_INVALID", 404, "the upload cannot be continued"),
             ErrorCode::BlobUploadUnknown => ("BLOB_UPLOAD_UNKNOWN", 404, "the repository has no such upload"),
             ErrorCode::Denied => ("DENIED", 403, "access is denied"),
             ErrorCode::DigestInvalid => ("DIGEST_INVALID", 400, "the digest is invalid or is not that of the content"),

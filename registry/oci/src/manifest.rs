@@ -196,7 +196,8 @@ fn inner(list: Option<Vec<Object<Descriptor>>>) -> impl Iterator<Item = Descript
     list.into_iter().flatten().map(Object::into_inner)
 }
 
-/// Reads a refused text again to learn which field it was: to know that all along would double the cost of every parse.
+/// Reads a refused text again to learn which field it was: to know that all along would cost every parse half as much
+/// again, and stored manifests are parsed when they are pulled.
 fn refuse_text(text: &str, error: &serde_json::Error) -> InvalidManifest {
     if !error.is_data() {
         return InvalidManifest::NotJson(clip(error));
