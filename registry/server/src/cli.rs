@@ -1,6 +1,7 @@
 //! The command line. It knows words and files, and leaves the work to the modules it calls.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Options};
+use crate::embedded::EmbeddedDriver;
 use crate::logs;
 use crate::start::{self, StartError};
 
@@ -36,6 +38,13 @@ enum Command {
     CheckConfig {
         /// The YAML file with the settings.
         config: PathBuf,
+    },
+    /// Be the driver of a registry: started by `serve`, or by you for a registry that attaches to it.
+    Driver {
+        name: EmbeddedDriver,
+        /// --listen unix:PATH --config FILE, for a driver that you start.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -72,6 +81,7 @@ impl Command {
                 let meant = Config::load(Some(&config), &Options::default())?;
                 say(&format!("{} would do, with the driver {}", config.display(), meant.driver.name));
             }
+            Command::Driver { name, arguments } => return Ok(name.serve(arguments)),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,7 +1,50 @@
 //! The registry's side of the StorageDriver protocol: the one place that knows gRPC, channels, deadlines and retries.
 //!
-//! It must not know what a path means.
+//! It must not know what a path means. To the rest of the registry it is a [`DriverClient`], on which every stored
+//! byte is read and written, and a [`Supervisor`], which keeps a driver process there to answer it.
+//!
+//! ```text
+//! settings ─► supervisor ─► spawn, log            the process
+//!                 │    └──► handshake, health     its first calls, and the regular ones
+//!                 │    └──► restart               what a death costs
+//!                 ▼
+//!               gate                              where calls wait while there is no driver
+//!                 ▲
+//!   client ───────┴──► channel                    connections
+//!     │  └────► retry, error, from_proto          the protocol's tables
+//!     ├─► read, walk        ─► stream             what goes on when a driver dies
+//!     └─► write ─► replay, budget, write_stream
+//! ```
 
+mod answers;
+mod budget;
+mod channel;
+mod client;
+mod error;
+mod from_proto;
+mod gate;
+mod handshake;
+mod health;
+mod log;
+mod read;
+mod replay;
+mod restart;
+mod retry;
 mod settings;
+mod spawn;
+mod start_error;
+mod stream;
+mod supervisor;
+mod walk;
+mod write;
+mod write_stream;
 
+pub(crate) use answers::{Capabilities, Durability, Info, ListEntry, ListPage, WalkEntry};
+pub(crate) use client::{DriverClient, RedirectMethod};
+pub(crate) use error::{DriverError, DriverErrorKind};
+pub(crate) use gate::Status;
+pub(crate) use read::ContentReader;
 pub(crate) use settings::{DriverSettings, Endpoint, Executable, RestartLimits, Socket, Spawn, TlsFiles, Way};
+pub(crate) use start_error::StartError;
+pub(crate) use supervisor::Supervisor;
+pub(crate) use write::WriteSession;
