@@ -1,0 +1,280 @@
+//! Write and Commit: what a session keeps, who may write to it, and when it is published.
+
+use bytes::Bytes;
+use futures::future::join_all;
+use storagedriver_proto::limits::{ACKNOWLEDGE_EVERY, CHUNK_MAX};
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
+
+use super::table;
+use crate::client::Client;
+use crate::content::content;
+use crate::expect::{Outcome, ensure, equal, refused, refused_as, same_bytes};
+
+table! { Check:
+    "W1" => a_session_is_written_and_published,
+    "W1" => a_session_continues_only_where_it_can,
+    "W1" => opening_drops_what_lies_beyond,
+    "W1" => a_stream_begins_with_open_and_has_one,
+    "W2" => the_newest_open_fences_the_others,
+    "W3" => a_flush_persists_all_that_the_granularity_allows,
+    "W3" => a_long_write_is_acknowledged,
+    "W4" => staged_bytes_do_not_show_at_the_target,
+    "W6" => the_target_is_a_hint,
+    "G10" => the_end_of_a_stream_publishes_nothing,
+    "O1" => commit_refuses_another_size,
+    "O1" => commit_takes_the_tail_of_an_open_stream,
+    "O2" => commit_fences_open_streams,
+    "O3" => commit_can_be_repeated,
+    "O4" => commit_replaces_or_finds_the_target_taken,
+    "O5" => commit_needs_a_session,
+    "D2" => delete_ends_the_session,
+}
+
+async fn a_session_is_written_and_published(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("deep/target"));
+    for size in [0, 1, 1000, 262_145, 5_000_000] {
+        let wanted = content(1, size);
+        let mut session = client.open(&staging, 0).await?;
+        for chunk in wanted.chunks(99_991) {
+            session.send(Kind::Data(Bytes::copy_from_slice(chunk))).await;
+        }
+        session.flush().await?;
+        let info = client.commit(&staging, &target, size as u64).await?;
+        equal("what Commit answered", info, client.stat(&target).await?)?;
+        same_bytes("the target", &client.read(&target, 0, None).await?.1, &wanted)?;
+    }
+    Ok(())
+}
+
+async fn a_session_continues_only_where_it_can(client: Client) -> Outcome {
+    let staging = client.at("staging");
+    let unit = client.aligned(1000);
+    refused("open of no session", client.open(&staging, unit).await, Reason::NotFound)?;
+    client.stage(&staging, &content(2, 2 * unit as usize)).await?.end().await?;
+    let error = refused("open beyond the end", client.open(&staging, 3 * unit).await, Reason::OffsetInvalid)?;
+    equal("persisted", error.persisted, 2 * unit)?;
+    if client.aligned(1) > 1 {
+        let between = client.open(&staging, unit + 1).await;
+        refused("open between multiples of the granularity", between, Reason::OffsetInvalid)?;
+    }
+    client.open(&staging, 2 * unit).await?;
+    Ok(())
+}
+
+async fn opening_drops_what_lies_beyond(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let unit = client.aligned(1000) as usize;
+    let (old, new) = (content(3, 3 * unit), content(4, unit));
+    client.stage(&staging, &old).await?.end().await?;
+    let mut session = client.open(&staging, unit as u64).await?;
+    session.data(&new).await;
+    equal("persisted", session.flush().await?, 2 * unit as u64)?;
+    client.commit(&staging, &target, 2 * unit as u64).await?;
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &[&old[..unit], &new[..]].concat())?;
+
+    client.stage(&staging, &old).await?.end().await?;
+    client.open(&staging, 0).await?;
+    client.commit(&staging, &target, 0).await?;
+    equal("the size of a session that was started over", client.stat(&target).await?.size, 0)
+}
+
+async fn a_stream_begins_with_open_and_has_one(client: Client) -> Outcome {
+    let open = || Kind::Open(Open { path: client.at("staging"), offset: 0, target: String::new() });
+    let rows = [
+        ("data before open", vec![Kind::Data("x".into())]),
+        ("flush before open", vec![Kind::Flush(Flush {})]),
+        ("open twice", vec![open(), open()]),
+        ("too much in one message", vec![open(), Kind::Data(content(5, CHUNK_MAX + 1))]),
+    ];
+    for (what, messages) in rows {
+        let mut session = client.stream().await?;
+        for message in messages {
+            session.send(message).await;
+        }
+        refused(what, session.ended().await, Reason::RequestInvalid)?;
+    }
+    let mut session = client.open(&client.at("staging"), 0).await?;
+    session.send(Kind::Data(content(6, CHUNK_MAX))).await;
+    session.flush().await?;
+    Ok(())
+}
+
+async fn the_newest_open_fences_the_others(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let unit = client.aligned(100_000) as usize;
+    let mut older = client.stage(&staging, &content(7, unit)).await?;
+    let mut idle = client.open(&staging, unit as u64).await?;
+    refused("the oldest stream", older.ended().await, Reason::Fenced)?;
+    let newest_bytes = content(8, unit);
+    let mut newest = client.open(&staging, 0).await?;
+    idle.data(&content(9, unit)).await;
+    newest.data(&newest_bytes).await;
+    refused("a stream that goes on writing", idle.ended().await, Reason::Fenced)?;
+    newest.flush().await?;
+    client.commit(&staging, &target, unit as u64).await?;
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &newest_bytes)
+}
+
+async fn a_flush_persists_all_that_the_granularity_allows(client: Client) -> Outcome {
+    let granularity = client.aligned(1);
+    let mut session = client.open(&client.at("staging"), 0).await?;
+    let mut received = 0;
+    for size in [1, 999, 65_536, 1_000_003] {
+        session.data(&content(10, size)).await;
+        received += size as u64;
+        equal("persisted", session.flush().await?, received - received % granularity)?;
+    }
+    equal("a flush of nothing", session.flush().await?, received - received % granularity)
+}
+
+async fn a_long_write_is_acknowledged(client: Client) -> Outcome {
+    let mut session = client.open(&client.at("staging"), 0).await?;
+    let mut persisted = 0;
+    for _ in 0..4 {
+        session.data(&content(11, ACKNOWLEDGE_EVERY as usize)).await;
+        let answer = session.answer().await?;
+        ensure(answer.persisted >= persisted && !answer.flushed, || format!("{answer:?} after {persisted}"))?;
+        persisted = answer.persisted;
+    }
+    Ok(())
+}
+
+async fn staged_bytes_do_not_show_at_the_target(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging/data"), client.at("target/data"));
+    let mut session = client.open_for(&staging, 0, &target).await?;
+    session.data(&content(12, 2_000_000)).await;
+    session.flush().await?;
+    refused("Stat of the target", client.stat(&target).await, Reason::NotFound)?;
+    refused("Stat above the target", client.stat(&client.at("target")).await, Reason::NotFound)?;
+    let listed = client.list(client.root(), "", 0).await?.entries;
+    ensure(!listed.iter().any(|entry| entry.name != "staging"), || format!("a session shows: {listed:?}"))?;
+    client.commit(&staging, &target, 2_000_000).await?;
+    let walked = client.walk(client.root(), "").await?.into_iter().flat_map(|message| message.entries);
+    equal("what there is", walked.map(|entry| entry.path).collect(), vec![target])
+}
+
+async fn the_target_is_a_hint(client: Client) -> Outcome {
+    let (staging, hint, target) = (client.at("staging"), client.at("hint"), client.at("target"));
+    let unit = client.aligned(1000);
+    let mut session = client.open_for(&staging, 0, &hint).await?;
+    session.data(&content(13, unit as usize)).await;
+    session.flush().await?;
+    session.end().await?;
+    client.open_for(&staging, unit, &client.at("other")).await?;
+    client.commit(&staging, &target, unit).await?;
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &content(13, unit as usize))?;
+    refused("Stat of the hint", client.stat(&hint).await, Reason::NotFound).map(drop)
+}
+
+async fn the_end_of_a_stream_publishes_nothing(client: Client) -> Outcome {
+    let unit = client.aligned(1000);
+    for (how, reset) in [("ended", false), ("reset", true)] {
+        let (staging, target) = (client.at(&format!("{how}/staging")), client.at(&format!("{how}/target")));
+        let session = client.open_for(&staging, 0, &target).await?;
+        session.data(&content(14, unit as usize)).await;
+        if reset {
+            drop(session)
+        } else {
+            session.end().await?
+        }
+        refused("Stat of the target", client.stat(&target).await, Reason::NotFound)?;
+        client.open(&staging, 0).await?.data(&content(15, 10)).await;
+        refused("Stat of the target", client.stat(&target).await, Reason::NotFound)?;
+    }
+    Ok(())
+}
+
+async fn commit_refuses_another_size(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let unit = client.aligned(1000);
+    let _session = client.stage(&staging, &content(16, unit as usize)).await?;
+    for size in [0, unit - 1, unit + 1, u64::MAX] {
+        let error = refused("Commit", client.commit(&staging, &target, size).await, Reason::OffsetInvalid)?;
+        equal("persisted", error.persisted, unit)?;
+        refused("Stat of the target", client.stat(&target).await, Reason::NotFound)?;
+    }
+    client.commit(&staging, &target, unit).await?;
+    Ok(())
+}
+
+async fn commit_takes_the_tail_of_an_open_stream(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let size = client.aligned(1000) + 1;
+    let wanted = content(17, size as usize);
+    let session = client.stage(&staging, &wanted).await?;
+    client.commit(&staging, &target, size).await?;
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &wanted)?;
+    drop(session);
+
+    client.stage(&staging, &wanted).await?.end().await?;
+    let late = client.commit(&staging, &client.at("late"), size).await;
+    if client.aligned(1) == 1 {
+        return late.map(drop).map_err(Into::into);
+    }
+    let error = refused("Commit after the tail was lost", late, Reason::OffsetInvalid)?;
+    let mut session = client.open(&staging, error.persisted).await?;
+    session.data(&wanted[error.persisted as usize..]).await;
+    session.flush().await?;
+    client.commit(&staging, &client.at("late"), size).await?;
+    same_bytes("the target", &client.read(&client.at("late"), 0, None).await?.1, &wanted)
+}
+
+async fn commit_fences_open_streams(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let mut session = client.stage(&staging, b"content").await?;
+    client.commit(&staging, &target, 7).await?;
+    session.data(b"more").await;
+    refused("the open stream", session.ended().await, Reason::Fenced)?;
+    equal("the target", client.get(&target).await?.1, "content".into())
+}
+
+async fn commit_can_be_repeated(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let _session = client.stage(&staging, b"content").await?;
+    for commit in join_all((0..4).map(|_| client.commit(&staging, &target, 7))).await {
+        commit?;
+    }
+    let info = client.commit(&staging, &target, 7).await?;
+    equal("what a repeated Commit answers", info.size, 7)?;
+    equal("the target", client.get(&target).await?.1, "content".into())
+}
+
+async fn commit_replaces_or_finds_the_target_taken(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    client.put(&target, "old").await?;
+    let _session = client.stage(&staging, b"content").await?;
+    let taken = if client.capabilities().if_absent { Reason::AlreadyExists } else { Reason::Unsupported };
+    refused("Commit with if_absent", client.commit_if(&staging, &target, 7, true).await, taken)?;
+    equal("the target", client.get(&target).await?.1, "old".into())?;
+    client.commit(&staging, &target, 7).await?;
+    equal("the target", client.get(&target).await?.1, "content".into())?;
+    if client.capabilities().if_absent {
+        let _session = client.stage(&staging, b"free").await?;
+        client.commit_if(&staging, &client.at("free"), 4, true).await?;
+        equal("a free target", client.get(&client.at("free")).await?.1, "free".into())?;
+    }
+    Ok(())
+}
+
+async fn commit_needs_a_session(client: Client) -> Outcome {
+    let target = client.at("target");
+    refused("Commit of nothing", client.commit(&client.at("staging"), &target, 7).await, Reason::NotFound)?;
+    client.put(&target, "old").await?;
+    refused("Commit of nothing", client.commit(&client.at("staging"), &target, 7).await, Reason::NotFound)?;
+    equal("the target", client.get(&target).await?.1, "old".into())
+}
+
+async fn delete_ends_the_session(client: Client) -> Outcome {
+    for (name, doomed, recursive) in [("one/data", "one/data", false), ("two/data", "two", true)] {
+        let (staging, target) = (client.at(name), client.at("target"));
+        let mut session = client.stage(&staging, &content(18, 100_000)).await?;
+        client.delete(&client.at(doomed), recursive).await?;
+        session.data(b"more").await;
+        let ended = session.flush().await;
+        refused_as("the writer", ended, &[Reason::Fenced, Reason::NotFound])?;
+        refused("Commit", client.commit(&staging, &target, 100_000).await, Reason::NotFound)?;
+        refused("Stat of the staging path", client.stat(&staging).await, Reason::NotFound)?;
+    }
+    Ok(())
+}

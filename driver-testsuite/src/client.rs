@@ -1,0 +1,245 @@
+//! The generated clients with less to write for each call. Nothing is checked, repeated or put right here.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use storagedriver_proto::v1alpha1 as pb;
+use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
+use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+type Reply<T> = Result<T, Status>;
+
+/// A caller of one driver, with one connection for calls and one for streams, below a root path of its own.
+#[derive(Debug, Clone)]
+pub struct Client {
+    calls: Channel,
+    streams: Channel,
+    root: String,
+    capabilities: pb::Capabilities,
+}
+
+impl Client {
+    pub(crate) fn new(calls: Channel, streams: Channel) -> Self {
+        Client { calls, streams, root: "/testsuite".to_owned(), capabilities: pb::Capabilities::default() }
+    }
+
+    pub(crate) fn with_capabilities(mut self, capabilities: pb::Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// The same caller below another root, so that checks do not meet.
+    pub(crate) fn rooted(&self, name: &str) -> Self {
+        Client { root: format!("{}/{name}", self.root), ..self.clone() }
+    }
+
+    /// What Configure answered.
+    pub fn capabilities(&self) -> &pb::Capabilities {
+        &self.capabilities
+    }
+
+    /// The smallest offset at which a session can be continued, and that is at least `least`.
+    pub fn aligned(&self, least: u64) -> u64 {
+        least.next_multiple_of(self.capabilities.granularity.max(1))
+    }
+
+    /// The path of `relative` below this client's root.
+    pub fn at(&self, relative: &str) -> String {
+        format!("{}/{relative}", self.root)
+    }
+
+    /// This client's root.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The connection for calls.
+    pub fn channel(&self) -> Channel {
+        self.calls.clone()
+    }
+
+    /// The generated client, for calls.
+    pub fn raw(&self) -> StorageDriverClient<Channel> {
+        StorageDriverClient::new(self.calls.clone())
+    }
+
+    /// The generated client, for streams.
+    pub fn raw_streams(&self) -> StorageDriverClient<Channel> {
+        StorageDriverClient::new(self.streams.clone())
+    }
+
+    pub async fn configure(&self, parameters: BTreeMap<String, String>) -> Reply<pb::Capabilities> {
+        let request = pb::ConfigureRequest { parameters: parameters.into_iter().collect() };
+        Ok(self.raw().configure(request).await?.into_inner().capabilities.unwrap_or_default())
+    }
+
+    pub async fn stat(&self, path: &str) -> Reply<pb::Info> {
+        let request = pb::StatRequest { path: path.to_owned() };
+        Ok(self.raw().stat(request).await?.into_inner().info.unwrap_or_default())
+    }
+
+    pub async fn get(&self, path: &str) -> Reply<(pb::Info, Bytes)> {
+        let reply = self.raw().get(pb::GetRequest { path: path.to_owned() }).await?.into_inner();
+        Ok((reply.info.unwrap_or_default(), reply.content))
+    }
+
+    pub async fn put(&self, path: &str, content: impl Into<Bytes>) -> Reply<pb::Info> {
+        self.put_if(path, content, false).await
+    }
+
+    pub async fn put_if(&self, path: &str, content: impl Into<Bytes>, if_absent: bool) -> Reply<pb::Info> {
+        let request = pb::PutRequest { path: path.to_owned(), content: content.into(), if_absent };
+        Ok(self.raw().put(request).await?.into_inner().info.unwrap_or_default())
+    }
+
+    pub async fn open_read(&self, request: pb::ReadRequest) -> Reply<Streaming<pb::ReadResponse>> {
+        Ok(self.raw_streams().read(request).await?.into_inner())
+    }
+
+    /// Reads a range to its end; the first message's `info`, and the bytes.
+    pub async fn read(&self, path: &str, offset: u64, length: Option<u64>) -> Reply<(pb::Info, Vec<u8>)> {
+        let request = pb::ReadRequest { path: path.to_owned(), offset, length, if_version: String::new() };
+        let mut messages = self.open_read(request).await?;
+        let first = messages.message().await?.unwrap_or_default();
+        let info = first.info.ok_or_else(|| Status::internal("the first message of a read has no info"))?;
+        let mut content = first.data.to_vec();
+        while let Some(message) = messages.message().await? {
+            content.extend_from_slice(&message.data);
+        }
+        Ok((info, content))
+    }
+
+    pub async fn list(&self, path: &str, start_after: &str, limit: u32) -> Reply<pb::ListResponse> {
+        let request = pb::ListRequest { path: path.to_owned(), start_after: start_after.to_owned(), limit };
+        Ok(self.raw().list(request).await?.into_inner())
+    }
+
+    /// Walks to the end; the messages as they came.
+    pub async fn walk(&self, path: &str, start_after: &str) -> Reply<Vec<pb::WalkResponse>> {
+        let request = pb::WalkRequest { path: path.to_owned(), start_after: start_after.to_owned() };
+        let mut stream = self.raw_streams().walk(request).await?.into_inner();
+        let mut messages = Vec::new();
+        while let Some(message) = stream.message().await? {
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    pub async fn rename(&self, source: &str, target: &str) -> Reply<pb::Info> {
+        let request = pb::MoveRequest { source: source.to_owned(), target: target.to_owned() };
+        Ok(self.raw().r#move(request).await?.into_inner().info.unwrap_or_default())
+    }
+
+    pub async fn delete(&self, path: &str, recursive: bool) -> Reply<()> {
+        self.raw().delete(pb::DeleteRequest { path: path.to_owned(), recursive }).await.map(drop)
+    }
+
+    pub async fn redirect_url(&self, path: &str) -> Reply<String> {
+        let expires_in = std::time::Duration::from_secs(60).try_into().ok();
+        let request = pb::RedirectUrlRequest { path: path.to_owned(), expires_in, ..Default::default() };
+        Ok(self.raw().redirect_url(request).await?.into_inner().url)
+    }
+
+    /// A write stream before its first message.
+    pub async fn stream(&self) -> Reply<Session> {
+        let (requests, receiver) = mpsc::channel(1);
+        let answers = self.raw_streams().write(ReceiverStream::new(receiver)).await?.into_inner();
+        Ok(Session { requests, answers })
+    }
+
+    /// Opens a session, and waits for the acknowledgement.
+    pub async fn open(&self, path: &str, offset: u64) -> Reply<Session> {
+        self.open_for(path, offset, "").await
+    }
+
+    /// Opens a session with a hint where it will be published.
+    pub async fn open_for(&self, path: &str, offset: u64, target: &str) -> Reply<Session> {
+        let mut session = self.stream().await?;
+        let open = Open { path: path.to_owned(), offset, target: target.to_owned() };
+        session.send(Kind::Open(open)).await;
+        let answer = session.answer().await?;
+        if answer.persisted == offset && !answer.flushed {
+            return Ok(session);
+        }
+        Err(Status::internal(format!("open at {offset} was acknowledged with {answer:?}")))
+    }
+
+    /// Writes all of `content` through a session of its own, whose stream stays open.
+    pub async fn stage(&self, path: &str, content: &[u8]) -> Reply<Session> {
+        let mut session = self.open(path, 0).await?;
+        session.data(content).await;
+        session.flush().await?;
+        Ok(session)
+    }
+
+    pub async fn commit(&self, path: &str, target: &str, size: u64) -> Reply<pb::Info> {
+        self.commit_if(path, target, size, false).await
+    }
+
+    pub async fn commit_if(&self, path: &str, target: &str, size: u64, if_absent: bool) -> Reply<pb::Info> {
+        let request = pb::CommitRequest { path: path.to_owned(), target: target.to_owned(), size, if_absent };
+        Ok(self.raw().commit(request).await?.into_inner().info.unwrap_or_default())
+    }
+
+    /// Stores content of any size.
+    pub async fn store(&self, relative: &str, content: &[u8]) -> Reply<pb::Info> {
+        let staging = self.at(&format!("{relative}.staging"));
+        let _session = self.stage(&staging, content).await?;
+        self.commit(&staging, &self.at(relative), content.len() as u64).await
+    }
+}
+
+/// A write stream. Dropping it resets the stream.
+#[derive(Debug)]
+pub struct Session {
+    requests: mpsc::Sender<pb::WriteRequest>,
+    answers: Streaming<pb::WriteResponse>,
+}
+
+impl Session {
+    /// Sends a message. That the stream has ended shows in its answers.
+    pub async fn send(&self, kind: Kind) {
+        let _ = self.requests.send(pb::WriteRequest { kind: Some(kind) }).await;
+    }
+
+    /// Sends `content` in messages of the size that costs least.
+    pub async fn data(&self, content: &[u8]) {
+        for chunk in content.chunks(storagedriver_proto::limits::CHUNK_PREFERRED) {
+            self.send(Kind::Data(Bytes::copy_from_slice(chunk))).await;
+        }
+    }
+
+    /// The next answer.
+    pub async fn answer(&mut self) -> Reply<pb::WriteResponse> {
+        self.answers.message().await?.ok_or_else(|| Status::unknown("the write stream ended with OK"))
+    }
+
+    /// Flushes, and tells what is persisted then.
+    pub async fn flush(&mut self) -> Reply<u64> {
+        self.send(Kind::Flush(Flush {})).await;
+        loop {
+            let answer = self.answer().await?;
+            if answer.flushed {
+                return Ok(answer.persisted);
+            }
+        }
+    }
+
+    /// Ends the stream in good order, and waits until the driver has ended it too.
+    pub async fn end(self) -> Reply<()> {
+        let Session { requests, mut answers } = self;
+        drop(requests);
+        while answers.message().await?.is_some() {}
+        Ok(())
+    }
+
+    /// The error with which the driver ends the stream.
+    pub async fn ended(&mut self) -> Reply<()> {
+        while self.answers.message().await?.is_some() {}
+        Ok(())
+    }
+}
