@@ -1,12 +1,11 @@
 //! [`Store`]: an opened store, and how it is opened. What can be done with it stands in the modules named after the calls.
 
-use std::io;
 use std::path::Path as HostPath;
 
 use driver_kit::{Error, ErrorKind, Result, invalid};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, fsync, mkdirat, openat, stat};
-use rustix::io::Errno;
+use rustix::io::{self, Errno};
 
 use crate::claims::Claims;
 use crate::error::{reading, writing};
@@ -43,11 +42,11 @@ pub(crate) struct Writer {
 impl Store {
     pub(crate) fn open(settings: Settings) -> Result<Self> {
         if !settings.read_only {
-            make_root(&settings.location).map_err(|problem| refuse_root("cannot be made", problem))?;
+            make_root(&settings.location).map_err(|errno| refuse_root("cannot be made", errno))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat(CWD, &settings.location, flags, Mode::empty())
-            .map_err(|errno| refuse_root("cannot be opened", errno.into()))?;
+            .map_err(|errno| refuse_root("cannot be opened", errno))?;
         let writer = if settings.read_only { None } else { Some(Writer::new(&directory, settings.shared)?) };
         Ok(Store {
             root: Root::new(directory),
@@ -93,7 +92,7 @@ fn away() -> Error {
 
 impl Writer {
     fn new(root: &OwnedFd, shared: bool) -> Result<Self> {
-        let own = own_folder(root, OWN).map_err(|errno| refuse_root(unwritable(errno), errno.into()))?;
+        let own = own_folder(root, OWN).map_err(|errno| refuse_root("cannot be written to", errno))?;
         let lock = lock(&own, shared)?;
         let workspaces = own_folder(&own, WORKSPACES).map_err(writing)?;
         let workspace = Workspace::new(&workspaces).map_err(writing)?;
@@ -102,17 +101,10 @@ impl Writer {
     }
 }
 
-fn own_folder(above: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+fn own_folder(above: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     match mkdirat(above, name, OWN_FOLDER) {
         Ok(()) | Err(Errno::EXIST) => openat(above, name, FOLDER, Mode::empty()),
         Err(errno) => Err(errno),
-    }
-}
-
-fn unwritable(errno: Errno) -> &'static str {
-    match errno {
-        Errno::ROFS => "is on a read-only file system, and readonly: true is not set",
-        _ => "cannot be written to",
     }
 }
 
@@ -128,12 +120,18 @@ fn make_root(location: &HostPath) -> io::Result<()> {
     make_root(above)?;
     match mkdirat(CWD, location, OWN_FOLDER) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno.into()),
+        Err(errno) => return Err(errno),
     }
-    let above = openat(CWD, above, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(fsync(above)?)
+    fsync(openat(CWD, above, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-fn refuse_root(problem: &str, source: io::Error) -> Error {
-    invalid("rootdirectory", &format!("names a folder that {problem}: {}", source.kind())).with_source(source)
+fn refuse_root(problem: &str, errno: Errno) -> Error {
+    let cause = match errno {
+        Errno::NOENT => "it does not exist",
+        Errno::NOTDIR => "it, or something above it, is a file",
+        Errno::ACCESS | Errno::PERM => "the driver's user may not",
+        Errno::ROFS => "the file system is read-only; set readonly: true to serve it as it is",
+        _ => "the file system refuses",
+    };
+    invalid("rootdirectory", &format!("names a folder that {problem}: {cause}")).with_source(errno)
 }

@@ -1,0 +1,186 @@
+//! A full disk, missing permissions and a read-only mount, each told apart from content that is not there.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+use tempfile::TempDir;
+
+use crate::support::{Driver, own_files, reason};
+
+/// A file system of its own, unmounted when this is dropped.
+struct Mount {
+    place: TempDir,
+}
+
+impl Mount {
+    /// An empty file system in memory.
+    fn in_memory(options: &str) -> Self {
+        Self::new(&["-t", "tmpfs", "-o", options, "none"])
+    }
+
+    fn new(arguments: &[&str]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(arguments).arg(place.path()).output().unwrap();
+        let problem = String::from_utf8_lossy(&mounted.stderr);
+        assert!(mounted.status.success(), "this test needs to be allowed to mount (run it as root): {problem}");
+        Mount { place }
+    }
+
+    fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    fn remount(&self, options: &str) {
+        let remounted = Command::new("mount").args(["-o", options]).arg(self.path()).status().unwrap();
+        assert!(remounted.success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_space_and_leaves_nothing_half_done() {
+    let disk = Mount::in_memory("size=4m");
+    let driver = Driver::at(disk.path(), &[]).await;
+    driver.put("/kept", &[1; 100_000]).await.unwrap();
+
+    let mut refused = None;
+    for number in 0..20 {
+        refused = driver.put(&format!("/fill/{number}"), &[2; 400_000]).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused.unwrap().reason, Reason::NoSpace);
+    assert_eq!(reason(driver.put("/kept", &[3; 800_000]).await), Reason::NoSpace);
+    assert_eq!(reason(driver.stage("/u/data", &[4; 2_000_000]).await), Reason::NoSpace);
+    assert_eq!(driver.get("/kept").await.unwrap(), [1; 100_000]);
+    assert_eq!(own_files(disk.path()), ["alive"]);
+
+    driver.delete("/fill", true).await.unwrap();
+    driver.stage("/u/data", &[4; 2_000_000]).await.unwrap();
+    driver.commit("/u/data", "/blob", 2_000_000).await.unwrap();
+    assert_eq!(driver.read("/blob").await.unwrap(), [4; 2_000_000]);
+}
+
+#[tokio::test]
+async fn a_full_session_goes_on_when_there_is_space_again() {
+    let disk = Mount::in_memory("size=4m");
+    let driver = Driver::at(disk.path(), &[]).await;
+    driver.put("/fill", &[2; 1_000_000]).await.unwrap();
+    let mut writing = driver.open("/u/data", 0).await.unwrap();
+    writing.write(&[4; 1_000_000]).await;
+    assert_eq!(writing.flush().await.unwrap(), 1_000_000);
+    writing.write(&[4; 2_500_000]).await;
+    assert_eq!(reason(writing.flush().await), Reason::NoSpace);
+
+    driver.delete("/fill", false).await.unwrap();
+    let mut writing = driver.open("/u/data", 1_000_000).await.unwrap();
+    writing.write(&[4; 2_500_000]).await;
+    assert_eq!(writing.flush().await.unwrap(), 3_500_000);
+    driver.commit("/u/data", "/blob", 3_500_000).await.unwrap();
+    assert_eq!(driver.read("/blob").await.unwrap(), [4; 3_500_000]);
+}
+
+/// Root may read and write everything; without these capabilities it is a user like any other.
+const AS_A_USER: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+
+async fn start_as_a_user(root: &Path) -> Driver {
+    let is_root = rustix::process::geteuid().is_root();
+    let driver = Driver::unconfigured(if is_root { AS_A_USER } else { &[] }).await;
+    driver.configure(root, &[]).await.unwrap();
+    driver
+}
+
+fn set_mode(path: impl Into<PathBuf>, mode: u32) {
+    fs::set_permissions(path.into(), Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_denied_and_not_missing() {
+    let place = tempfile::tempdir().unwrap();
+    let driver = start_as_a_user(place.path()).await;
+    for path in ["/folder/content", "/file", "/open/content"] {
+        driver.put(path, b"1").await.unwrap();
+    }
+    set_mode(place.path().join("folder"), 0o000);
+    set_mode(place.path().join("file"), 0o000);
+    set_mode(place.path().join("open"), 0o555);
+    let denied = Reason::AccessDenied;
+    assert_eq!(reason(driver.get("/folder/content").await), denied);
+    assert_eq!(reason(driver.stat("/folder/content").await), denied);
+    assert_eq!(reason(driver.stat("/folder").await), denied);
+    assert_eq!(reason(driver.list("/folder", "", 0).await), denied);
+    assert_eq!(reason(driver.walk("/").await), denied);
+    assert_eq!(reason(driver.put("/folder/new", b"2").await), denied);
+    assert_eq!(reason(driver.delete("/folder/content", false).await), denied);
+    assert_eq!(reason(driver.get("/file").await), denied);
+    assert_eq!(reason(driver.put("/open/content", b"2").await), denied);
+    assert_eq!(reason(driver.delete("/open/content", false).await), denied);
+    assert_eq!(reason(driver.stage("/open/session", b"2").await), denied);
+    assert_eq!(driver.get("/open/content").await.unwrap(), b"1");
+    set_mode(place.path().join("folder"), 0o755);
+    set_mode(place.path().join("open"), 0o755);
+}
+
+#[tokio::test]
+async fn a_root_that_cannot_be_used_gets_a_sentence_with_the_remedy() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("file"), "").unwrap();
+    set_mode(place.path(), 0o555);
+    let is_root = rustix::process::geteuid().is_root();
+    let driver = Driver::unconfigured(if is_root { AS_A_USER } else { &[] }).await;
+    for (root, sentence) in [
+        ("new/store", "the parameter rootdirectory names a folder that cannot be made: the driver's user may not"),
+        (
+            "file",
+            "the parameter rootdirectory names a folder that cannot be opened: it, or something above it, is a file",
+        ),
+        ("", "the parameter rootdirectory names a folder that cannot be written to: the driver's user may not"),
+    ] {
+        let refused = driver.configure(&place.path().join(root), &[]).await.unwrap_err();
+        assert_eq!((refused.reason, refused.message.as_str()), (Reason::ConfigInvalid, sentence), "{root}");
+    }
+    set_mode(place.path(), 0o755);
+    driver.configure(&place.path().join("new/store"), &[]).await.unwrap();
+    let mode = fs::metadata(place.path().join("new/store")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_is_served_when_it_is_meant_to_be() {
+    let disk = Mount::in_memory("size=4m");
+    fs::write(disk.path().join("content"), "1").unwrap();
+    disk.remount("remount,ro");
+    let refused = Driver::unconfigured(&[]).await.configure(disk.path(), &[]).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::ConfigInvalid);
+    assert!(refused.message.contains("readonly: true"), "{}", refused.message);
+    let driver = Driver::at(disk.path(), &[("readonly", "true")]).await;
+    assert_eq!(driver.get("/content").await.unwrap(), b"1");
+}
+
+#[tokio::test]
+async fn a_disk_of_its_own_below_the_root_is_emptied_in_place() {
+    let place = tempfile::tempdir().unwrap();
+    let inner = place.path().join("repositories");
+    fs::create_dir(&inner).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inner).status().unwrap();
+    assert!(mounted.success(), "this test needs to be allowed to mount: run it as root");
+    fs::create_dir_all(inner.join("a/b")).unwrap();
+    fs::write(inner.join("a/b/content"), "1").unwrap();
+    let driver = Driver::at(place.path(), &[]).await;
+    let read = driver.get("/repositories/a/b/content").await;
+    let put = driver.put("/repositories/a/new", b"2").await;
+    let deleted = driver.delete("/repositories/a/b", true).await;
+    let left = inner.join("a/b").exists();
+    assert!(Command::new("umount").arg(&inner).status().unwrap().success());
+    assert_eq!((read.unwrap(), reason(put)), (b"1".to_vec(), Reason::Internal));
+    assert_eq!((deleted, left), (Ok(()), false));
+}
