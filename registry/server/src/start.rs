@@ -10,8 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::say;
 use crate::config::Config;
-use crate::driver;
-use crate::http::{Address, BindError, Readiness, Server, Site};
+use crate::driver::{self, DriverClient, Supervisor};
+use crate::http::{Address, BindError, Readiness, Server, Settings, Site};
 use crate::storage::Registry;
 
 /// Why a registry did not start, or a command on its store failed.
@@ -19,6 +19,8 @@ use crate::storage::Registry;
 pub(crate) enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Driver(#[from] driver::StartError),
     #[error("the operating system refuses what every registry needs")]
     System(#[from] io::Error),
 }
@@ -33,12 +35,20 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
         let server = Server::bind(&config.address, config.limits).await?;
         let stop = stop_signal()?;
         let banner = Banner::of(&config.driver, server.address());
-        banner.show();
-        let readiness = || Readiness { ready: true, reason: String::new(), driver_restarts: 0, driver_pid: None };
-        let site = Site { registry: Registry, settings: config.http, readiness: Box::new(readiness) };
-        server.serve(Arc::new(site), stop).await;
+        let (supervisor, client) = Supervisor::start(config.driver).await?;
+        banner.show(&client);
+        server.serve(Arc::new(site(Registry, config.http, client)), stop).await;
+        supervisor.shutdown().await;
         Ok(())
     })
+}
+
+fn site(registry: Registry, settings: Settings, client: DriverClient) -> Site {
+    let readiness = move || {
+        let driver::Status { ready, reason, restarts, pid } = client.status();
+        Readiness { ready, reason, driver_restarts: restarts, driver_pid: pid }
+    };
+    Site { registry, settings, readiness: Box::new(readiness) }
 }
 
 /// Completes at SIGTERM or SIGINT.
@@ -74,11 +84,13 @@ impl Banner {
         Banner { address, driver: settings.name.clone(), data }
     }
 
-    fn show(&self) {
+    fn show(&self, client: &DriverClient) {
+        let process = client.status().pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
         let data = self.data.as_deref().map(|folder| format!(", data in {folder}")).unwrap_or_default();
         say(&format!("Bulkhead {} serves {}", env!("CARGO_PKG_VERSION"), self.url()));
-        say(&format!("  storage  driver {}{data}", self.driver));
+        say(&format!("  storage  driver {}{process}{data}", self.driver));
         if let Address::Tcp(host) = &self.address {
+            let host = host.replace("0.0.0.0:", "localhost:").replace("[::]:", "localhost:");
             say(&format!("  try      docker push {host}/NAME:TAG    (Ctrl-C stops)"));
         }
     }
