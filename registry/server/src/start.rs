@@ -12,7 +12,7 @@ use crate::cli::say;
 use crate::config::Config;
 use crate::driver::{self, DriverClient, Supervisor};
 use crate::http::{Address, BindError, Readiness, Server, Settings, Site};
-use crate::storage::Registry;
+use crate::storage::{self, Registry};
 
 /// Why a registry did not start, or a command on its store failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,8 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
         let banner = Banner::of(&config.driver, server.address());
         let (supervisor, client) = Supervisor::start(config.driver).await?;
         banner.show(&client);
-        server.serve(Arc::new(site(Registry, config.http, client)), stop).await;
+        let registry = Registry::new(client.clone(), &storage::Settings::default());
+        server.serve(Arc::new(site(registry, config.http, client)), stop).await;
         supervisor.shutdown().await;
         Ok(())
     })

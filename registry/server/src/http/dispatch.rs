@@ -88,7 +88,8 @@ fn looked_up(text: &str) -> Result<Reference, HttpError> {
     given(text).map_err(|error| if text.contains(':') { error } else { unknown() })
 }
 
-fn digest(text: &str) -> Result<Digest, HttpError> {
+/// A digest in a path or a query.
+pub(super) fn digest(text: &str) -> Result<Digest, HttpError> {
     Digest::parse(text).map_err(|problem| digest_invalid(text, &problem))
 }
 

@@ -8,9 +8,10 @@ use std::fmt;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use oci::ErrorCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Response, json_response};
+use crate::storage::StorageError;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -77,6 +78,42 @@ impl HttpError {
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers.clone());
         response
+    }
+}
+
+impl From<StorageError> for HttpError {
+    fn from(error: StorageError) -> Self {
+        let message = error.to_string();
+        let of = |code: ErrorCode| HttpError::new(code, message.as_str());
+        match error {
+            StorageError::NameUnknown(name) => of(ErrorCode::NameUnknown).with_detail(json!({ "name": name })),
+            StorageError::BlobUnknown(digest) => of(ErrorCode::BlobUnknown).with_detail(json!({ "digest": digest })),
+            StorageError::ManifestUnknown => of(ErrorCode::ManifestUnknown),
+            StorageError::ManifestInvalid(_) => of(ErrorCode::ManifestInvalid),
+            StorageError::ManifestBlobUnknown(digests) => {
+                of(ErrorCode::ManifestBlobUnknown).with_detail(json!({ "digests": digests }))
+            }
+            StorageError::UploadUnknown(_) => of(ErrorCode::BlobUploadUnknown),
+            StorageError::UploadConflict(_) => of(ErrorCode::BlobUploadInvalid).with_status(StatusCode::CONFLICT),
+            StorageError::UploadBroken(_) => of(ErrorCode::BlobUploadInvalid),
+            StorageError::RangeInvalid { .. } => of(ErrorCode::RangeInvalid),
+            StorageError::DigestMismatch { claimed, actual } => {
+                of(ErrorCode::DigestInvalid).with_detail(json!({ "claimed": claimed, "actual": actual }))
+            }
+            StorageError::SizeInvalid { .. } => of(ErrorCode::SizeInvalid),
+            StorageError::BodyIncomplete { source, .. } => of(ErrorCode::SizeInvalid).with_source(source),
+            StorageError::TooLarge { .. } => of(ErrorCode::SizeInvalid).with_status(StatusCode::PAYLOAD_TOO_LARGE),
+            StorageError::NoSpace(_) => {
+                HttpError { status: StatusCode::INSUFFICIENT_STORAGE, ..HttpError::unavailable(&message) }
+                    .with_source(error)
+            }
+            StorageError::ReadOnly(_) => of(ErrorCode::Unsupported).with_source(error),
+            StorageError::Throttled(_) => of(ErrorCode::TooManyRequests)
+                .with_header(RETRY_AFTER, HeaderValue::from_static("5"))
+                .with_source(error),
+            StorageError::Unavailable(_) => HttpError::unavailable(&message).with_source(error),
+            StorageError::Driver(_) => HttpError::internal(error),
+        }
     }
 }
 

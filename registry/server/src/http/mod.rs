@@ -7,6 +7,7 @@ mod catalog;
 mod dispatch;
 mod edge;
 mod error;
+mod headers;
 mod health;
 mod listener;
 mod manifests;

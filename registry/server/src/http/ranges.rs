@@ -1,1 +1,114 @@
-//! Range requests on a blob: one part, several parts, or none that can be satisfied.
+//! The part of a blob that a request asks for, as a response: all of it, one range, or several in one message.
+//!
+//! Content passes through piece by piece, however many ranges there are.
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use http::{Method, StatusCode};
+use oci::range::{Ranges, parse_ranges};
+use oci::{Digest, ErrorCode, etag};
+
+use super::error::HttpError;
+use super::headers::header;
+use super::{Answer, Request, Response};
+use crate::storage::{Blob, BlobStore, StorageError};
+
+type Content = BoxStream<'static, Result<Bytes, StorageError>>;
+type Range = std::ops::RangeInclusive<u64>;
+
+pub(super) const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// What `request` wants of a blob of `size` bytes. A range means something in a GET only, and only of the version that the
+/// client has parts of.
+pub(super) fn wanted(request: &Request, digest: &Digest, size: u64) -> Ranges {
+    let text = |name| request.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    match text(RANGE) {
+        Some(range)
+            if request.method() == Method::GET && text(IF_RANGE).is_none_or(|tag| etag::permits_range(tag, digest)) =>
+        {
+            parse_ranges(range, size)
+        }
+        _ => Ranges::Whole,
+    }
+}
+
+/// The response that has these ranges of a blob as its body.
+pub(super) async fn respond(blobs: &BlobStore, blob: Blob, ranges: Ranges) -> Answer {
+    match ranges {
+        Ranges::Whole => whole(blobs, &blob).await,
+        Ranges::Unsatisfiable => Err(unsatisfiable(blob.size)),
+        Ranges::Satisfiable(ranges) => match <[Range; 1]>::try_from(ranges) {
+            Ok([range]) => part(blobs, &blob, range).await,
+            Err(ranges) => Ok(parts(blobs.clone(), blob, ranges)),
+        },
+    }
+}
+
+async fn whole(blobs: &BlobStore, blob: &Blob) -> Answer {
+    let content = blobs.open(blob, 0, blob.size).await?;
+    Ok(response(StatusCode::OK, OCTET_STREAM, blob.size, content.boxed()))
+}
+
+async fn part(blobs: &BlobStore, blob: &Blob, range: Range) -> Answer {
+    let length = length(&range);
+    let content = blobs.open(blob, *range.start(), length).await?;
+    let mut response = response(StatusCode::PARTIAL_CONTENT, OCTET_STREAM, length, content.boxed());
+    response.headers_mut().insert(CONTENT_RANGE, header(content_range(&range, blob.size)));
+    Ok(response)
+}
+
+/// A `multipart/byteranges` message; each part is opened when its turn comes.
+fn parts(blobs: BlobStore, blob: Blob, ranges: Vec<Range>) -> Response {
+    let boundary = format!("{:032x}", rand::random::<u128>());
+    let parts: Vec<(Range, Bytes)> =
+        ranges.into_iter().map(|range| (range.clone(), part_head(&boundary, &range, blob.size))).collect();
+    let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
+    let total = parts.iter().map(|(range, head)| head.len() as u64 + length(range)).sum::<u64>() + end.len() as u64;
+    let content = stream::iter(parts).then(move |(range, head)| {
+        let (blobs, blob) = (blobs.clone(), blob.clone());
+        async move {
+            let content = blobs.open(&blob, *range.start(), length(&range)).await?;
+            Ok::<_, StorageError>(once(head).chain(content))
+        }
+    });
+    let content = content.try_flatten().chain(once(end)).boxed();
+    let kind = header(format!("multipart/byteranges; boundary={boundary}"));
+    response(StatusCode::PARTIAL_CONTENT, kind, total, content)
+}
+
+/// The line break before the first boundary is a preamble, which readers pass over.
+fn part_head(boundary: &str, range: &Range, size: u64) -> Bytes {
+    let content_range = content_range(range, size);
+    Bytes::from(format!(
+        "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: {content_range}\r\n\r\n"
+    ))
+}
+
+fn once(bytes: Bytes) -> impl stream::Stream<Item = Result<Bytes, StorageError>> {
+    stream::once(async move { Ok(bytes) })
+}
+
+fn unsatisfiable(size: u64) -> HttpError {
+    HttpError::new(ErrorCode::RangeInvalid, format!("the blob has {size} bytes, and none of them in the range"))
+        .with_header(CONTENT_RANGE, header(format!("bytes */{size}")))
+}
+
+fn response(status: StatusCode, content_type: HeaderValue, length: u64, content: Content) -> Response {
+    let mut response = Response::new(Body::from_stream(content));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .extend(HeaderMap::from_iter([(CONTENT_TYPE, content_type), (CONTENT_LENGTH, length.into())]));
+    response
+}
+
+fn content_range(range: &Range, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start(), range.end())
+}
+
+fn length(range: &Range) -> u64 {
+    range.end() - range.start() + 1
+}

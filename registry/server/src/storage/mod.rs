@@ -2,8 +2,70 @@
 //!
 //! It must not know HTTP nor gRPC, and only `layout` makes or takes apart a path.
 
+mod blob;
+mod error;
 mod layout;
+mod link;
+mod purge;
+mod upload;
+
+use std::time::Duration;
+
+pub(crate) use crate::driver::RedirectMethod;
+pub(crate) use blob::{Blob, BlobStore};
+pub(crate) use error::StorageError;
+pub(crate) use purge::Purged;
+pub(crate) use upload::{BodyError, Incoming, Upload, UploadStore};
+
+use crate::driver::DriverClient;
 
 /// The store of one registry.
 #[derive(Clone)]
-pub(crate) struct Registry;
+pub(crate) struct Registry {
+    driver: DriverClient,
+    blobs: BlobStore,
+    uploads: UploadStore,
+}
+
+/// What the operator decided about what is stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// Most bytes of one blob.
+    pub(crate) blob_bytes_max: Option<u64>,
+}
+
+impl Registry {
+    pub(crate) fn new(driver: DriverClient, settings: &Settings) -> Self {
+        let blobs = BlobStore::new(driver.clone());
+        let uploads = UploadStore::new(driver.clone(), blobs.clone(), settings.blob_bytes_max);
+        Registry { driver, blobs, uploads }
+    }
+
+    pub(crate) fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    pub(crate) fn uploads(&self) -> &UploadStore {
+        &self.uploads
+    }
+
+    /// Deletes uploads of which nothing has changed for `age`, or with `dry_run` only counts them.
+    pub(crate) async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged, StorageError> {
+        purge::purge_uploads(&self.driver, age, dry_run).await
+    }
+}
+
+/// Runs `work` to its end even when the request that asked for it is gone: what a client sent before it went away is
+/// still saved, and what it closed is still published.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the whole process stops it otherwise, and that ends this future as well.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! [`Incoming`]: the bytes of one request, as they come from a client.
+//!
+//! Clients send in pieces of any size; what goes on to the store goes in pieces of the size that costs it least.
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use storagedriver_proto::limits::CHUNK_PREFERRED;
+
+use crate::storage::StorageError;
+
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request that adds to an upload.
+pub(crate) struct Incoming {
+    content: BoxStream<'static, Result<Bytes, BodyError>>,
+    /// Where the client says that its bytes belong.
+    start: Option<u64>,
+    /// How many the client says there are.
+    length: Option<u64>,
+    received: u64,
+    gathered: BytesMut,
+}
+
+impl Incoming {
+    pub(crate) fn new(
+        content: BoxStream<'static, Result<Bytes, BodyError>>,
+        start: Option<u64>,
+        length: Option<u64>,
+    ) -> Self {
+        Incoming { content, start, length, received: 0, gathered: BytesMut::new() }
+    }
+
+    /// Refuses bytes that do not belong where the upload continues.
+    pub(super) fn check_start(&self, offset: u64) -> Result<(), StorageError> {
+        match self.start {
+            Some(start) if start != offset => Err(StorageError::RangeInvalid { start, offset }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next bytes to store: a large piece, or the last. After an error, what was gathered is to be had with [`Self::rest`].
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
+        while let Some(piece) = self.content.next().await {
+            let piece = piece.map_err(|source| StorageError::BodyIncomplete { received: self.received, source })?;
+            self.count(piece.len())?;
+            if self.gathered.is_empty() && piece.len() >= CHUNK_PREFERRED {
+                return Ok(Some(piece));
+            }
+            self.gathered.extend_from_slice(&piece);
+            if self.gathered.len() >= CHUNK_PREFERRED {
+                return Ok(self.rest());
+            }
+        }
+        self.check_end()?;
+        Ok(self.rest())
+    }
+
+    /// What has been gathered and not given out.
+    pub(super) fn rest(&mut self) -> Option<Bytes> {
+        let rest = self.gathered.split().freeze();
+        Some(rest).filter(|rest| !rest.is_empty())
+    }
+
+    fn count(&mut self, length: usize) -> Result<(), StorageError> {
+        self.received += length as u64;
+        match self.length {
+            Some(announced) if self.received > announced => self.size_invalid(announced),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_end(&self) -> Result<(), StorageError> {
+        match self.length {
+            Some(announced) if self.received < announced => self.size_invalid(announced),
+            _ => Ok(()),
+        }
+    }
+
+    fn size_invalid(&self, announced: u64) -> Result<(), StorageError> {
+        Err(StorageError::SizeInvalid { announced, received: self.received })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    fn incoming(pieces: &[usize], length: Option<u64>) -> Incoming {
+        let pieces: Vec<_> = pieces.iter().map(|&length| Ok(Bytes::from(vec![7; length]))).collect();
+        Incoming::new(stream::iter(pieces).boxed(), Some(10), length)
+    }
+
+    async fn sizes(mut incoming: Incoming) -> Result<Vec<usize>, StorageError> {
+        let mut sizes = Vec::new();
+        while let Some(piece) = incoming.next().await? {
+            sizes.push(piece.len());
+        }
+        Ok(sizes)
+    }
+
+    #[tokio::test]
+    async fn small_pieces_are_gathered_and_large_ones_passed_on() {
+        let half = CHUNK_PREFERRED / 2;
+        let rows: [(&[usize], &[usize]); 5] = [
+            (&[], &[]),
+            (&[0, 1], &[1]),
+            (&[half, half, 5], &[2 * half, 5]),
+            (&[3 * half, 3 * half], &[3 * half, 3 * half]),
+            (&[1, 3 * half], &[3 * half + 1]),
+        ];
+        for (pieces, expected) in rows {
+            assert_eq!(sizes(incoming(pieces, None)).await.unwrap(), expected, "{pieces:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lie_about_the_length_is_told() {
+        assert_eq!(sizes(incoming(&[3, 4], Some(7))).await.unwrap(), [7]);
+        for (announced, received) in [(6, 7), (8, 7)] {
+            let error = sizes(incoming(&[3, 4], Some(announced))).await.unwrap_err();
+            assert!(
+                matches!(error, StorageError::SizeInvalid { announced: a, received: r } if (a, r) == (announced, received))
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_belong_where_the_upload_continues() {
+        assert!(incoming(&[], None).check_start(10).is_ok());
+        let error = incoming(&[], None).check_start(11).unwrap_err();
+        assert!(matches!(error, StorageError::RangeInvalid { start: 10, offset: 11 }));
+    }
+}
