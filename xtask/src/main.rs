@@ -1,14 +1,19 @@
 //! Chores of this repository: `cargo xtask --help`.
 
 mod bindings;
+mod test_all;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tree;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// What a chore gives, or a sentence about why it could not.
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 #[derive(Parser)]
 #[command(about = "Chores of this repository")]
@@ -21,11 +26,14 @@ struct Arguments {
 enum Chore {
     /// Writes the protocol's bindings anew from its .proto files.
     Bindings,
+    /// Runs the checks that need more than Rust: the OCI suite, real clients, faults, packages.
+    TestAll(test_all::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Bindings => bindings::write(),
+        Chore::TestAll(arguments) => test_all::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

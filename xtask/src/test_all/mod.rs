@@ -1,0 +1,56 @@
+//! `cargo xtask test-all`: what needs more than Rust, against the built registry with real clients and real processes.
+//!
+//! One module per part. A part installs and starts what it needs, and takes down what it started; a tool that cannot be
+//! had is a failure, never a skip.
+
+mod buildkit;
+mod clients;
+mod conformance;
+mod docker;
+mod faults;
+mod image;
+mod process;
+mod registry;
+mod report;
+mod tools;
+mod workshop;
+
+use clap::ValueEnum;
+
+use crate::Outcome;
+use report::Report;
+use workshop::Workshop;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Part {
+    /// The official OCI conformance suite, every switch on, over the filesystem and the memory driver.
+    Conformance,
+    /// docker, skopeo, podman, buildah and BuildKit with a real operating system image.
+    Clients,
+    /// A driver or a registry that is killed or stands still during a push and a pull.
+    Faults,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The parts to run; all of them when none is named.
+    parts: Vec<Part>,
+    /// Another build of the registry than the one made for this run.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    let workshop = Workshop::open(arguments.binary)?;
+    let parts = if arguments.parts.is_empty() { Part::value_variants() } else { &arguments.parts };
+    let mut report = Report::default();
+    for part in parts {
+        println!("\n== {part:?}");
+        match part {
+            Part::Conformance => conformance::check(&workshop, &mut report),
+            Part::Clients => clients::check(&workshop, &mut report),
+            Part::Faults => faults::check(&workshop, &mut report),
+        }
+    }
+    report.close()
+}

@@ -1,0 +1,102 @@
+//! `bulkhead serve` as a process, on a free port, with a store of its own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::process::{Server, server};
+use super::workshop::Workshop;
+use crate::Outcome;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// One registry: its store, its log, and the driver it runs over, also from one start to the next.
+pub(super) struct Site {
+    bulkhead: PathBuf,
+    folder: PathBuf,
+    log: PathBuf,
+    driver: &'static str,
+}
+
+impl Site {
+    /// An empty store in a new folder.
+    pub(super) fn new(workshop: &Workshop, purpose: &str, driver: &'static str) -> Outcome<Site> {
+        let bulkhead = workshop.bulkhead.clone();
+        Ok(Site { bulkhead, folder: workshop.folder(purpose)?, log: workshop.log(purpose), driver })
+    }
+
+    /// Starts on a free port.
+    pub(super) fn start(&self) -> Outcome<Registry> {
+        self.start_at("127.0.0.1:0")
+    }
+
+    /// Starts at an address, which an earlier start may have had.
+    pub(super) fn start_at(&self, address: &str) -> Outcome<Registry> {
+        let mut command = server(&self.bulkhead);
+        command.arg("serve").args(["--addr", address]);
+        match self.driver {
+            "filesystem" => command.arg("--data").arg(self.folder.join("data")),
+            other => command.arg(configuration(&self.folder, other)?),
+        };
+        let mut server = Server::start(&mut command, &self.log)?;
+        let address = server.wait_for("the registry's start", START_LIMIT, announced)?;
+        Ok(Registry { server, address })
+    }
+
+    /// Frees the disk of a store whose registry is no longer wanted.
+    pub(super) fn clear_away(self, registry: Registry) -> Outcome {
+        drop(registry);
+        Ok(std::fs::remove_dir_all(self.folder)?)
+    }
+}
+
+/// A running registry.
+pub(super) struct Registry {
+    server: Server,
+    /// `127.0.0.1:PORT`
+    pub(super) address: String,
+}
+
+impl Registry {
+    pub(super) fn id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Ends it as a crash would.
+    pub(super) fn kill(&mut self) -> Outcome {
+        self.server.kill()
+    }
+
+    /// The processes that the registry started, and that run now.
+    pub(super) fn children(&self) -> Outcome<Vec<u32>> {
+        let own = self.id();
+        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children"))?;
+        Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).collect())
+    }
+}
+
+fn configuration(folder: &Path, driver: &str) -> Outcome<PathBuf> {
+    let file = folder.join("config.yml");
+    std::fs::write(&file, format!("version: 0.1\nstorage:\n  {driver}: {{}}\n"))?;
+    Ok(file)
+}
+
+/// The address in the start-up line.
+fn announced(log: &str) -> Option<String> {
+    const BEFORE: &str = "http://";
+    let rest = &log[log.find("http://127.0.0.1:")? + BEFORE.len()..];
+    let end = rest.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ':'))?;
+    Some(rest[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_start_up_line() {
+        let log = "starting\nBulkhead 0.1.0 serves http://127.0.0.1:40123\n";
+        assert_eq!(announced(log), Some("127.0.0.1:40123".into()));
+        assert_eq!(announced("Bulkhead 0.1.0 serves http://127.0.0.1:401"), None, "the line may not be whole yet");
+        assert_eq!(announced("starting"), None);
+    }
+}
