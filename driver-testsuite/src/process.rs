@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeWriter, pipe};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -78,7 +77,6 @@ pub enum StartError {
 pub struct Driver {
     child: Child,
     launch: Launch,
-    way: Way,
     socket: PathBuf,
     nonce: Vec<u8>,
     liveness: Option<PipeWriter>,
@@ -97,18 +95,17 @@ impl Driver {
             Way::Inherited => Some(UnixListener::bind(&socket)?),
             Way::Path => None,
         };
-        Self::spawn(launch.clone(), way, socket, listener, folder)
+        Self::spawn(launch.clone(), socket, listener, folder)
     }
 
     /// Kills the process where it stands, and starts another on the same socket and store.
     pub async fn replace(mut self) -> Result<Self, StartError> {
         self.child.kill().await?;
-        Self::spawn(self.launch, self.way, self.socket, self.listener, self.folder)
+        Self::spawn(self.launch, self.socket, self.listener, self.folder)
     }
 
     fn spawn(
         launch: Launch,
-        way: Way,
         socket: PathBuf,
         listener: Option<UnixListener>,
         folder: Arc<TempDir>,
@@ -119,21 +116,16 @@ impl Driver {
         command.args(&launch.arguments).env_clear().kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file(&folder)?);
         command.env(NONCE, nonce.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let mut inherited = vec![OwnedFd::from(alive)];
         command.env(LIVENESS_FD, "3");
-        match &listener {
-            Some(listener) => {
-                inherited.push(listener.try_clone()?.into());
-                command.env(LISTEN_FD, "4");
-            }
-            None => {
-                command.env(SOCKET, &socket);
-            }
+        let mut inherited = vec![FdMapping { parent_fd: alive.into(), child_fd: 3 }];
+        if let Some(listener) = &listener {
+            command.env(LISTEN_FD, "4");
+            inherited.push(FdMapping { parent_fd: listener.try_clone()?.into(), child_fd: 4 });
+        } else {
+            command.env(SOCKET, &socket);
         }
-        let mappings = (3..).zip(inherited).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
-        command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
-        let child = command.spawn()?;
-        Ok(Driver { child, launch, way, socket, nonce, liveness: Some(liveness), listener, folder })
+        let child = command.fd_mappings(inherited).map_err(io::Error::other)?.spawn()?;
+        Ok(Driver { child, launch, socket, nonce, liveness: Some(liveness), listener, folder })
     }
 
     /// The bytes that the handshake must echo.

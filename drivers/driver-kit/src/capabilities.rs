@@ -14,6 +14,7 @@ pub enum Durability {
 /// The capabilities of one configured store. [`Capabilities::new`] claims nothing but a durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
+    /// What an acknowledged write survives.
     pub durability: Durability,
     /// A flush persists multiples of this many bytes; 1 means any offset.
     pub granularity: u64,
@@ -30,6 +31,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// A store of which nothing more is known than what its writes survive.
     pub fn new(durability: Durability) -> Self {
         Capabilities {
             durability,

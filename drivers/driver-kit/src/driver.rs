@@ -20,7 +20,14 @@ pub type Timestamp = SystemTime;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Info {
     /// Something is stored at the path.
-    Content { size: u64, modified: Timestamp, version: String },
+    Content {
+        /// In bytes.
+        size: u64,
+        /// Not before the call that made the content began, to the second.
+        modified: Timestamp,
+        /// At most 256 bytes that differ whenever the content may differ. A listing may leave it empty.
+        version: String,
+    },
     /// Nothing is stored at the path itself, something is stored below it.
     Prefix,
 }
@@ -30,12 +37,14 @@ pub enum Info {
 pub struct Entry {
     /// One path component.
     pub name: String,
+    /// What [`StorageDriver::stat`] tells of it.
     pub info: Info,
 }
 
 /// A part of a listing, ordered bytewise by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
+    /// In order, each name once.
     pub entries: Vec<Entry>,
     /// Another page follows the last name.
     pub more: bool,
@@ -44,6 +53,7 @@ pub struct Page {
 /// The bytes asked for: from `offset`, `length` of them or as many as there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadRange {
+    /// Of the first byte.
     pub offset: u64,
     /// `None`: to the end.
     pub length: Option<u64>,
@@ -63,7 +73,9 @@ pub struct Content {
 /// For whom a redirect URL is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedirectMethod {
+    /// The content.
     Get,
+    /// Its headers.
     Head,
 }
 
@@ -84,6 +96,7 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
     /// The environment variables this driver reads. It is started with these and no others of the registry's.
     const ENVIRONMENT: &'static [&'static str] = &[];
 
+    /// An open write session.
     type Session: WriteSession;
 
     /// Opens the store. Take every parameter you know from `parameters`; the kit refuses those left over.
@@ -97,9 +110,11 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// What is at `path`; [`ErrorKind::NotFound`] when nothing is.
     fn stat(&self, path: &Path) -> impl Future<Output = Result<Info>> + Send;
 
-    /// The whole content, when it is at most `max` bytes; [`ErrorKind::TooLarge`] otherwise.
+    /// The whole content, when it is at most `max` bytes; [`ErrorKind::TooLarge`] otherwise. A prefix has no content:
+    /// [`ErrorKind::NotFound`], here as in `read` and `rename`.
     fn get(&self, path: &Path, max: usize) -> impl Future<Output = Result<(Info, Bytes)>> + Send;
 
     /// Replaces what is at `path` in one step. `if_absent`: only when nothing is there.

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+/// What the calls of a driver return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, as far as the registry must know to act (README of the protocol, "Errors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// There is no content at the path, or no session at the staging path.
     NotFound,
     /// The kit's own answer: what was sent is no path. A driver sees valid paths only.
     PathInvalid,
@@ -17,32 +19,42 @@ pub enum ErrorKind {
     AlreadyExists,
     /// `if_version` names another version than the stored one.
     VersionMismatch,
-    /// The session holds `persisted` bytes and cannot do what was asked at another offset or size.
+    /// The offset or size does not fit.
     OffsetInvalid {
+        /// What there is: the bytes of the session that can be continued, or the size of the content.
         persisted: u64,
     },
     /// A newer writer has opened the session.
     Fenced,
+    /// Over a limit of the protocol or of the back end.
     TooLarge,
+    /// The back end is full, or a quota is used up.
     NoSpace,
+    /// The back end asks for patience.
     Throttled {
+        /// How long the registry waits before it tries again.
         retry_after: Duration,
     },
+    /// A capability that the store does not declare.
     Unsupported,
+    /// The store takes no changes.
     ReadOnly,
     /// The back end refuses the driver: permissions or credentials.
     AccessDenied,
-    /// The back end does not answer. `may_have_happened` when a mutation was already on its way to it.
+    /// The back end does not answer.
     Unavailable {
+        /// A mutation was on its way to the back end already.
         may_have_happened: bool,
     },
     /// What is stored is damaged.
     Corrupt,
+    /// A parameter is wrong, and the message names it: see [`invalid`](crate::invalid).
     ConfigInvalid,
     /// The kit's own answer to a call before Configure.
     NotConfigured,
     /// The caller broke the protocol.
     RequestInvalid,
+    /// Anything else.
     Internal,
 }
 
@@ -60,12 +72,14 @@ impl Error {
         Error { kind, message: message.into(), source: None }
     }
 
+    /// Names the cause. It goes to the log and never to the registry, so it may name what a message must not.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
+    /// What the registry acts on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -12,6 +12,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// The parameters as the operator wrote them.
     pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
         Parameters { values: values.into_iter().collect() }
     }
