@@ -9,6 +9,7 @@ mod conformance;
 mod docker;
 mod faults;
 mod image;
+mod load;
 mod process;
 mod registry;
 mod report;
@@ -29,6 +30,8 @@ pub(crate) enum Part {
     Clients,
     /// A driver or a registry that is killed or stands still during a push and a pull.
     Faults,
+    /// Fifty clients at once with large blobs, in bounded memory.
+    Load,
 }
 
 #[derive(clap::Args)]
@@ -38,6 +41,9 @@ pub(crate) struct Arguments {
     /// Another build of the registry than the one made for this run.
     #[arg(long)]
     binary: Option<std::path::PathBuf>,
+    /// The size of each blob of the load.
+    #[arg(long, default_value_t = 64)]
+    load_mib: u64,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Outcome {
@@ -50,6 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Conformance => conformance::check(&workshop, &mut report),
             Part::Clients => clients::check(&workshop, &mut report),
             Part::Faults => faults::check(&workshop, &mut report),
+            Part::Load => load::check(&workshop, &mut report, arguments.load_mib),
         }
     }
     report.close()
