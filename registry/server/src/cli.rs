@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Options};
+use crate::config::{Config, ConfigError, Options, parse_duration};
 use crate::embedded::EmbeddedDriver;
 use crate::logs;
 use crate::start::{self, StartError};
@@ -34,17 +35,28 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         data: Option<PathBuf>,
     },
-    /// Say whether a configuration would do, and start nothing.
-    CheckConfig {
-        /// The YAML file with the settings.
-        config: PathBuf,
-    },
     /// Be the driver of a registry: started by `serve`, or by you for a registry that attaches to it.
     Driver {
         name: EmbeddedDriver,
         /// --listen unix:PATH --config FILE, for a driver that you start.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Remove uploads that nobody has continued for long.
+    PurgeUploads {
+        /// The YAML file with the settings.
+        config: Option<PathBuf>,
+        /// Only uploads without a change for this long; without it, as the configuration says.
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        older_than: Option<Duration>,
+        /// Name them, and remove none.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Say whether a configuration would do, and start nothing.
+    CheckConfig {
+        /// The YAML file with the settings.
+        config: PathBuf,
     },
 }
 
@@ -77,11 +89,15 @@ impl Command {
                 let config = load(config.as_deref(), &Options { addr, data })?;
                 start::serve(config)?;
             }
+            Command::Driver { name, arguments } => return Ok(name.serve(arguments)),
+            Command::PurgeUploads { config, older_than, dry_run } => {
+                let config = load(config.as_deref(), &Options::default())?;
+                start::purge_uploads(config, older_than, dry_run)?;
+            }
             Command::CheckConfig { config } => {
                 let meant = Config::load(Some(&config), &Options::default())?;
                 say(&format!("{} would do, with the driver {}", config.display(), meant.driver.name));
             }
-            Command::Driver { name, arguments } => return Ok(name.serve(arguments)),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -120,6 +136,10 @@ fn complain(failure: &Failure) {
 /// Prints for the person at the terminal.
 pub(crate) fn say(text: &str) {
     let _closed = writeln!(std::io::stdout(), "{text}");
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a time such as 168h or 1h30m")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod driver;
 mod embedded;
 mod http;
 mod logs;
+mod schedule;
 mod start;
 mod storage;
 

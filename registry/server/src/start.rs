@@ -3,6 +3,7 @@
 use std::io;
 use std::path::absolute;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
@@ -12,7 +13,8 @@ use crate::cli::say;
 use crate::config::Config;
 use crate::driver::{self, DriverClient, Supervisor};
 use crate::http::{Address, BindError, Readiness, Server, Settings, Site};
-use crate::storage::{self, Registry};
+use crate::schedule;
+use crate::storage::{self, Registry, StorageError};
 
 /// Why a registry did not start, or a command on its store failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,8 @@ pub(crate) enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Driver(#[from] driver::StartError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     #[error("the operating system refuses what every registry needs")]
     System(#[from] io::Error),
 }
@@ -36,12 +40,37 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
         let stop = stop_signal()?;
         let banner = Banner::of(&config.driver, server.address());
         let (supervisor, client) = Supervisor::start(config.driver).await?;
-        banner.show(&client);
         let registry = Registry::new(client.clone(), &storage::Settings::default());
+        banner.show(&client);
+        let purges = config.purge.enabled && !config.http.read_only;
+        let upkeep = purges.then(|| tokio::spawn(schedule::purge_uploads(registry.clone(), config.purge)));
         server.serve(Arc::new(site(registry, config.http, client)), stop).await;
+        upkeep.inspect(tokio::task::JoinHandle::abort);
         supervisor.shutdown().await;
         Ok(())
     })
+}
+
+/// Removes stale uploads once.
+pub(crate) fn purge_uploads(config: Config, older_than: Option<Duration>, dry_run: bool) -> Result<(), StartError> {
+    let age = older_than.unwrap_or(config.purge.age);
+    Runtime::new()?.block_on(with_registry(config, async |registry| {
+        let purged = registry.purge_uploads(age, dry_run).await?;
+        let verb = if dry_run { "would be" } else { "were" };
+        say(&format!("{} of {} uploads {verb} removed", purged.deleted, purged.found));
+        Ok(())
+    }))
+}
+
+/// Runs `work` on the store without serving it.
+async fn with_registry(
+    config: Config,
+    work: impl AsyncFnOnce(&Registry) -> Result<(), StorageError>,
+) -> Result<(), StartError> {
+    let (supervisor, client) = Supervisor::start(config.driver).await?;
+    let done = work(&Registry::new(client, &storage::Settings::default())).await;
+    supervisor.shutdown().await;
+    Ok(done?)
 }
 
 fn site(registry: Registry, settings: Settings, client: DriverClient) -> Site {

@@ -1,0 +1,30 @@
+//! Upkeep that runs by itself beside the requests.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::config::Purge;
+use crate::storage::Registry;
+
+/// The first purge waits for up to this long, so that replicas started together do not all walk the store at once.
+const FIRST_WITHIN: Duration = Duration::from_hours(1);
+/// By how much the time between two purges varies, for the same reason.
+const JITTER: f64 = 0.1;
+
+/// Purges stale uploads for as long as it is polled. One that fails is logged, and the next comes in its time.
+pub(crate) async fn purge_uploads(registry: Registry, purge: Purge) {
+    tokio::time::sleep(random_up_to(FIRST_WITHIN.min(purge.interval))).await;
+    loop {
+        match registry.purge_uploads(purge.age, purge.dry_run).await {
+            Ok(purged) => tracing::info!(found = purged.found, deleted = purged.deleted, "uploads were purged"),
+            Err(problem) => tracing::warn!(error = &problem as &dyn std::error::Error, "uploads could not be purged"),
+        }
+        tokio::time::sleep(purge.interval.mul_f64(1.0 - JITTER) + random_up_to(purge.interval.mul_f64(2.0 * JITTER)))
+            .await;
+    }
+}
+
+fn random_up_to(most: Duration) -> Duration {
+    most.mul_f64(rand::rng().random())
+}
