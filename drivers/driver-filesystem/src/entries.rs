@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use driver_kit::Path;
 use driver_kit::limits::PATH_MAX;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, SeekFrom, openat, seek, statat};
+use rustix::fs::{AtFlags, FileType, Mode, RawDir, openat, statat};
 use rustix::io;
 
 use crate::root::{FOLDER, present};
@@ -21,13 +21,13 @@ pub(crate) const LONG: usize = 64 << 10;
 /// What one system call reads where the first entries will do.
 const SHORT: usize = 4 << 10;
 
-/// Shows `visit` every entry of `folder` but `.` and `..`, from the first one on, until it breaks off.
+/// Shows `visit` every entry of `folder` but `.` and `..`, until it breaks off. A second visit of one descriptor goes on
+/// where the first ended.
 pub(crate) fn visit_all<Fd: AsFd>(
     folder: &Fd,
     buffer: usize,
     mut visit: impl FnMut(&CStr, FileType) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<()> {
-    seek(folder, SeekFrom::Start(0))?;
     let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
     let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use driver_kit::{Entry, Info, Page, Path, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, SeekFrom, seek, statat};
 use rustix::io;
 
 use crate::entries::{LONG, is_occupied, visit_visible};
@@ -59,6 +59,7 @@ fn page(folder: &OwnedFd, start_after: &str, limit: usize, stop: &Stop) -> io::R
 /// The first `count` names after `after`, in order.
 fn smallest_after(folder: &OwnedFd, after: &str, count: usize, stop: &Stop) -> io::Result<Vec<Candidate>> {
     let mut smallest: BinaryHeap<Candidate> = BinaryHeap::new();
+    seek(folder, SeekFrom::Start(0))?;
     visit_visible(folder, LONG, |name, kind| {
         stop.check()?;
         let largest = smallest.peek().filter(|_| smallest.len() == count);
