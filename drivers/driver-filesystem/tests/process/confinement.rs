@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use crate::support::{Driver, Reply, reason};
+use crate::support::{Reply, reason, start};
 
 /// A store with links that lead out of it, and what they lead to.
 fn store_with_links(place: &Path) -> std::path::PathBuf {
@@ -31,20 +31,20 @@ fn outside_is_untouched(place: &Path) {
     assert_eq!(fs::read(place.join("outside/folder/secret")).unwrap(), b"secret");
 }
 
-async fn is_denied<T: std::fmt::Debug>(reply: impl Future<Output = Reply<T>>, what: &str) {
+async fn is_denied<T>(reply: impl Future<Output = Reply<T>>, what: &str) {
     assert_eq!(reason(reply.await), Reason::AccessDenied, "{what}");
 }
 
 #[tokio::test]
 async fn no_link_is_followed_by_any_call() {
     let place = tempfile::tempdir().unwrap();
-    let driver = Driver::at(&store_with_links(place.path()), &[]).await;
+    let driver = start(&store_with_links(place.path()), &[]).await;
     driver.stage("/session", b"staged").await.unwrap();
     for path in ["/out/secret", "/out/new", "/relative/secret", "/out/folder/secret", "/secret/below"] {
         is_denied(driver.stat(path), path).await;
         is_denied(driver.get(path), path).await;
-        is_denied(driver.read(path), path).await;
-        is_denied(driver.put(path, b"evil"), path).await;
+        is_denied(driver.read(path, 0, None), path).await;
+        is_denied(driver.put(path, "evil"), path).await;
         is_denied(driver.list(path, "", 0), path).await;
         is_denied(driver.rename("/inside/content", path), path).await;
         is_denied(driver.rename(path, "/stolen"), path).await;
@@ -59,21 +59,21 @@ async fn no_link_is_followed_by_any_call() {
         is_denied(driver.rename(path, "/stolen"), path).await;
     }
     assert_eq!(driver.names("/").await, ["inside", "session"]);
-    assert_eq!(driver.walk("/").await.unwrap(), ["/inside/content", "/session"]);
+    assert_eq!(driver.paths("/").await.unwrap(), ["/inside/content", "/session"]);
     outside_is_untouched(place.path());
 }
 
 #[tokio::test]
 async fn a_link_is_replaced_or_deleted_itself() {
     let place = tempfile::tempdir().unwrap();
-    let driver = Driver::at(&store_with_links(place.path()), &[]).await;
-    driver.put("/secret", b"mine").await.unwrap();
-    assert_eq!(driver.get("/secret").await.unwrap(), b"mine");
+    let driver = start(&store_with_links(place.path()), &[]).await;
+    driver.put("/secret", "mine").await.unwrap();
+    assert_eq!(driver.content("/secret").await.unwrap(), b"mine");
     driver.delete("/relative", true).await.unwrap();
     driver.delete("/out", false).await.unwrap();
     driver.stage("/inside/link", b"staged").await.unwrap();
     driver.commit("/inside/link", "/blob", 6).await.unwrap();
-    assert_eq!(driver.walk("/").await.unwrap(), ["/blob", "/inside/content", "/secret"]);
+    assert_eq!(driver.paths("/").await.unwrap(), ["/blob", "/inside/content", "/secret"]);
     driver.delete("/inside", true).await.unwrap();
     outside_is_untouched(place.path());
 }
@@ -83,7 +83,7 @@ async fn links_below_a_deleted_folder_are_not_followed() {
     let place = tempfile::tempdir().unwrap();
     let root = store_with_links(place.path());
     symlink(place.path().join("outside"), root.join("inside/out")).unwrap();
-    let driver = Driver::at(&root, &[]).await;
+    let driver = start(&root, &[]).await;
     driver.delete("/inside", true).await.unwrap();
     assert!(!root.join("inside").exists());
     outside_is_untouched(place.path());
@@ -94,8 +94,8 @@ async fn the_root_itself_may_be_a_link() {
     let place = tempfile::tempdir().unwrap();
     fs::create_dir(place.path().join("real")).unwrap();
     symlink("real", place.path().join("root")).unwrap();
-    let driver = Driver::at(&place.path().join("root"), &[]).await;
-    driver.put("/a", b"1").await.unwrap();
+    let driver = start(&place.path().join("root"), &[]).await;
+    driver.put("/a", "1").await.unwrap();
     assert_eq!(fs::read(place.path().join("real/a")).unwrap(), b"1");
 }
 
@@ -105,7 +105,7 @@ async fn special_files_keep_nobody_waiting() {
     let fifo = place.path().join("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(place.path().join("socket")).unwrap();
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     let all = async {
         for path in ["/fifo", "/socket"] {
             is_denied(driver.stat(path), path).await;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::Driver;
+use crate::support::start;
 
 const BLOB: &str =
     "/docker/registry/v2/blobs/sha256/2c/2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae/data";
@@ -35,21 +35,21 @@ fn write_store(root: &Path) {
 async fn its_content_is_found_and_its_empty_folders_are_not() {
     let place = tempfile::tempdir().unwrap();
     write_store(place.path());
-    let driver = Driver::at(place.path(), &[]).await;
-    assert_eq!(driver.get(BLOB).await.unwrap(), b"foo");
+    let driver = start(place.path(), &[]).await;
+    assert_eq!(driver.content(BLOB).await.unwrap(), b"foo");
     let repository = "/docker/registry/v2/repositories/library/app";
     assert_eq!(driver.names(repository).await, ["_manifests", "_uploads"]);
     assert_eq!(driver.names(&format!("{repository}/_manifests/tags")).await, ["latest"]);
-    assert_eq!(driver.walk("/").await.unwrap().len(), 6);
+    assert_eq!(driver.paths("/").await.unwrap().len(), 6);
 }
 
 #[tokio::test]
 async fn its_open_upload_goes_on() {
     let place = tempfile::tempdir().unwrap();
     write_store(place.path());
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     let mut writing = driver.open(UPLOAD, 5).await.unwrap();
-    writing.write(b"and half").await;
+    writing.data(b"and half").await;
     assert_eq!(writing.flush().await.unwrap(), 13);
     driver.commit(UPLOAD, "/docker/registry/v2/blobs/sha256/00/00/data", 13).await.unwrap();
     assert_eq!(fs::read(place.path().join("docker/registry/v2/blobs/sha256/00/00/data")).unwrap(), b"half and half");
@@ -59,8 +59,8 @@ async fn its_open_upload_goes_on() {
 #[tokio::test]
 async fn it_finds_its_own_layout_again() {
     let place = tempfile::tempdir().unwrap();
-    let driver = Driver::at(place.path(), &[]).await;
-    driver.put("/docker/registry/v2/repositories/a/_layers/sha256/00/link", b"sha256:00").await.unwrap();
+    let driver = start(place.path(), &[]).await;
+    driver.put("/docker/registry/v2/repositories/a/_layers/sha256/00/link", "sha256:00").await.unwrap();
     let file = place.path().join("docker/registry/v2/repositories/a/_layers/sha256/00/link");
     assert_eq!(fs::read(&file).unwrap(), b"sha256:00");
     let readable_by_others = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file).unwrap().permissions());

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use driver_testsuite::Launch;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tempfile::TempDir;
 
-use crate::support::{Driver, own_files, reason};
+use crate::support::{launch, own_files, reason, refusal, start, try_start};
 
 /// A file system of its own, unmounted when this is dropped.
 struct Mount {
@@ -48,55 +49,51 @@ impl Drop for Mount {
 #[tokio::test]
 async fn a_full_disk_is_no_space_and_leaves_nothing_half_done() {
     let disk = Mount::in_memory("size=4m");
-    let driver = Driver::at(disk.path(), &[]).await;
-    driver.put("/kept", &[1; 100_000]).await.unwrap();
+    let driver = start(disk.path(), &[]).await;
+    driver.put("/kept", vec![1; 100_000]).await.unwrap();
 
-    let mut refused = None;
+    let mut filled = Ok(());
     for number in 0..20 {
-        refused = driver.put(&format!("/fill/{number}"), &[2; 400_000]).await.err();
-        if refused.is_some() {
-            break;
-        }
+        filled = filled.and(driver.put(&format!("/fill/{number}"), vec![2; 400_000]).await.map(drop));
     }
-    assert_eq!(refused.unwrap().reason, Reason::NoSpace);
-    assert_eq!(reason(driver.put("/kept", &[3; 800_000]).await), Reason::NoSpace);
+    assert_eq!(reason(filled), Reason::NoSpace);
+    assert_eq!(reason(driver.put("/kept", vec![3; 800_000]).await), Reason::NoSpace);
     assert_eq!(reason(driver.stage("/u/data", &[4; 2_000_000]).await), Reason::NoSpace);
-    assert_eq!(driver.get("/kept").await.unwrap(), [1; 100_000]);
+    assert_eq!(driver.content("/kept").await.unwrap(), [1; 100_000]);
     assert_eq!(own_files(disk.path()), ["alive"]);
 
     driver.delete("/fill", true).await.unwrap();
     driver.stage("/u/data", &[4; 2_000_000]).await.unwrap();
     driver.commit("/u/data", "/blob", 2_000_000).await.unwrap();
-    assert_eq!(driver.read("/blob").await.unwrap(), [4; 2_000_000]);
+    assert_eq!(driver.content("/blob").await.unwrap(), [4; 2_000_000]);
 }
 
 #[tokio::test]
 async fn a_full_session_goes_on_when_there_is_space_again() {
     let disk = Mount::in_memory("size=4m");
-    let driver = Driver::at(disk.path(), &[]).await;
-    driver.put("/fill", &[2; 1_000_000]).await.unwrap();
+    let driver = start(disk.path(), &[]).await;
+    driver.put("/fill", vec![2; 1_000_000]).await.unwrap();
     let mut writing = driver.open("/u/data", 0).await.unwrap();
-    writing.write(&[4; 1_000_000]).await;
+    writing.data(&[4; 1_000_000]).await;
     assert_eq!(writing.flush().await.unwrap(), 1_000_000);
-    writing.write(&[4; 2_500_000]).await;
+    writing.data(&[4; 2_500_000]).await;
     assert_eq!(reason(writing.flush().await), Reason::NoSpace);
 
     driver.delete("/fill", false).await.unwrap();
     let mut writing = driver.open("/u/data", 1_000_000).await.unwrap();
-    writing.write(&[4; 2_500_000]).await;
+    writing.data(&[4; 2_500_000]).await;
     assert_eq!(writing.flush().await.unwrap(), 3_500_000);
     driver.commit("/u/data", "/blob", 3_500_000).await.unwrap();
-    assert_eq!(driver.read("/blob").await.unwrap(), [4; 3_500_000]);
+    assert_eq!(driver.content("/blob").await.unwrap(), [4; 3_500_000]);
 }
 
 /// Root may read and write everything; without these capabilities it is a user like any other.
-const AS_A_USER: &[&str] = &["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
-
-async fn start_as_a_user(root: &Path) -> Driver {
-    let is_root = rustix::process::geteuid().is_root();
-    let driver = Driver::unconfigured(if is_root { AS_A_USER } else { &[] }).await;
-    driver.configure(root, &[]).await.unwrap();
-    driver
+fn launch_as_a_user() -> Launch {
+    if !rustix::process::geteuid().is_root() {
+        return launch();
+    }
+    let program = env!("CARGO_BIN_EXE_bulkhead-driver-filesystem");
+    Launch::new("setpriv").argument("--bounding-set=-dac_override,-dac_read_search").argument(program)
 }
 
 fn set_mode(path: impl Into<PathBuf>, mode: u32) {
@@ -106,9 +103,9 @@ fn set_mode(path: impl Into<PathBuf>, mode: u32) {
 #[tokio::test]
 async fn what_may_not_be_read_is_denied_and_not_missing() {
     let place = tempfile::tempdir().unwrap();
-    let driver = start_as_a_user(place.path()).await;
+    let driver = try_start(launch_as_a_user(), place.path(), &[]).await.unwrap();
     for path in ["/folder/content", "/file", "/open/content"] {
-        driver.put(path, b"1").await.unwrap();
+        driver.put(path, "1").await.unwrap();
     }
     set_mode(place.path().join("folder"), 0o000);
     set_mode(place.path().join("file"), 0o000);
@@ -118,14 +115,14 @@ async fn what_may_not_be_read_is_denied_and_not_missing() {
     assert_eq!(reason(driver.stat("/folder/content").await), denied);
     assert_eq!(reason(driver.stat("/folder").await), denied);
     assert_eq!(reason(driver.list("/folder", "", 0).await), denied);
-    assert_eq!(reason(driver.walk("/").await), denied);
-    assert_eq!(reason(driver.put("/folder/new", b"2").await), denied);
+    assert_eq!(reason(driver.paths("/").await), denied);
+    assert_eq!(reason(driver.put("/folder/new", "2").await), denied);
     assert_eq!(reason(driver.delete("/folder/content", false).await), denied);
     assert_eq!(reason(driver.get("/file").await), denied);
-    assert_eq!(reason(driver.put("/open/content", b"2").await), denied);
+    assert_eq!(reason(driver.put("/open/content", "2").await), denied);
     assert_eq!(reason(driver.delete("/open/content", false).await), denied);
     assert_eq!(reason(driver.stage("/open/session", b"2").await), denied);
-    assert_eq!(driver.get("/open/content").await.unwrap(), b"1");
+    assert_eq!(driver.content("/open/content").await.unwrap(), b"1");
     set_mode(place.path().join("folder"), 0o755);
     set_mode(place.path().join("open"), 0o755);
 }
@@ -135,8 +132,6 @@ async fn a_root_that_cannot_be_used_gets_a_sentence_with_the_remedy() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("file"), "").unwrap();
     set_mode(place.path(), 0o555);
-    let is_root = rustix::process::geteuid().is_root();
-    let driver = Driver::unconfigured(if is_root { AS_A_USER } else { &[] }).await;
     for (root, sentence) in [
         ("new/store", "the parameter rootdirectory names a folder that cannot be made: the driver's user may not"),
         (
@@ -145,11 +140,13 @@ async fn a_root_that_cannot_be_used_gets_a_sentence_with_the_remedy() {
         ),
         ("", "the parameter rootdirectory names a folder that cannot be written to: the driver's user may not"),
     ] {
-        let refused = driver.configure(&place.path().join(root), &[]).await.unwrap_err();
-        assert_eq!((refused.reason, refused.message.as_str()), (Reason::ConfigInvalid, sentence), "{root}");
+        let root = place.path().join(root);
+        let (reason, message) = refusal(try_start(launch_as_a_user(), &root, &[]).await, &root);
+        assert_eq!((reason, message.as_str()), (Reason::ConfigInvalid, sentence));
     }
     set_mode(place.path(), 0o755);
-    driver.configure(&place.path().join("new/store"), &[]).await.unwrap();
+    let driver = try_start(launch_as_a_user(), &place.path().join("new/store"), &[]).await.unwrap();
+    driver.put("/content", "1").await.unwrap();
     let mode = fs::metadata(place.path().join("new/store")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
@@ -159,11 +156,11 @@ async fn a_read_only_file_system_is_served_when_it_is_meant_to_be() {
     let disk = Mount::in_memory("size=4m");
     fs::write(disk.path().join("content"), "1").unwrap();
     disk.remount("remount,ro");
-    let refused = Driver::unconfigured(&[]).await.configure(disk.path(), &[]).await.unwrap_err();
-    assert_eq!(refused.reason, Reason::ConfigInvalid);
-    assert!(refused.message.contains("readonly: true"), "{}", refused.message);
-    let driver = Driver::at(disk.path(), &[("readonly", "true")]).await;
-    assert_eq!(driver.get("/content").await.unwrap(), b"1");
+    let (reason, message) = refusal(try_start(launch(), disk.path(), &[]).await, disk.path());
+    assert_eq!(reason, Reason::ConfigInvalid);
+    assert!(message.contains("readonly: true"), "{message}");
+    let driver = start(disk.path(), &[("readonly", "true")]).await;
+    assert_eq!(driver.content("/content").await.unwrap(), b"1");
 }
 
 #[tokio::test]
@@ -175,12 +172,12 @@ async fn a_disk_of_its_own_below_the_root_is_emptied_in_place() {
     assert!(mounted.success(), "this test needs to be allowed to mount: run it as root");
     fs::create_dir_all(inner.join("a/b")).unwrap();
     fs::write(inner.join("a/b/content"), "1").unwrap();
-    let driver = Driver::at(place.path(), &[]).await;
-    let read = driver.get("/repositories/a/b/content").await;
-    let put = driver.put("/repositories/a/new", b"2").await;
+    let driver = start(place.path(), &[]).await;
+    let read = driver.content("/repositories/a/b/content").await;
+    let put = driver.put("/repositories/a/new", "2").await;
     let deleted = driver.delete("/repositories/a/b", true).await;
     let left = inner.join("a/b").exists();
     assert!(Command::new("umount").arg(&inner).status().unwrap().success());
     assert_eq!((read.unwrap(), reason(put)), (b"1".to_vec(), Reason::Internal));
-    assert_eq!((deleted, left), (Ok(()), false));
+    assert_eq!((deleted.is_ok(), left), (true, false));
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use crate::support::{Driver, reason};
+use crate::support::{reason, start};
 
 const MANY: usize = 20_000;
 
@@ -31,18 +31,18 @@ async fn many_thousand_names_are_paged_completely_and_in_order() {
     });
     names.sort();
 
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     let mut listed: Vec<String> = Vec::new();
     loop {
         let after = listed.last().cloned().unwrap_or_default();
-        let (page, more) = driver.list("/many", &after, 1000).await.unwrap();
-        listed.extend(page);
-        if !more {
+        let page = driver.list("/many", &after, 1000).await.unwrap();
+        listed.extend(page.entries.into_iter().map(|entry| entry.name));
+        if !page.more {
             break;
         }
     }
     assert!(listed == names, "{} of {} names", listed.len(), names.len());
-    assert_eq!(driver.walk("/many").await.unwrap().len(), names.len());
+    assert_eq!(driver.paths("/many").await.unwrap().len(), names.len());
     driver.delete("/many", true).await.unwrap();
     assert!(driver.names("/").await.is_empty());
 }
@@ -56,13 +56,14 @@ async fn pages_go_on_over_thousands_of_folders_that_do_not_show() {
     for name in ["t0000", "t1500", "t2999"] {
         fs::write(place.path().join("tags").join(name).join("index/link"), "").unwrap();
     }
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     let rows = [("", 0, vec!["t0000", "t1500", "t2999"], false), ("", 1, vec!["t0000"], true)];
     let more_rows =
         [("t0000", 1, vec!["t1500"], true), ("t1500", 1, vec!["t2999"], false), ("t2999", 1, vec![], false)];
     for (after, limit, names, more) in rows.into_iter().chain(more_rows) {
-        let (listed, another) = driver.list("/tags", after, limit).await.unwrap();
-        assert_eq!((listed, another), (names.into_iter().map(str::to_owned).collect(), more), "after {after:?}");
+        let page = driver.list("/tags", after, limit).await.unwrap();
+        let listed: Vec<_> = page.entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!((listed, page.more), (names, more), "after {after:?}");
     }
 }
 
@@ -75,10 +76,10 @@ async fn what_is_no_content_does_not_show() {
     for file in ["lost+found/file", "a/~writers/data", "a/not a name", "a/name~", ".nfs0001", "a/content"] {
         fs::write(place.path().join(file), "1").unwrap();
     }
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     assert_eq!(driver.names("/").await, [".nfs0001", "a"]);
     assert_eq!(driver.names("/a").await, ["content"]);
-    assert_eq!(driver.walk("/").await.unwrap(), ["/.nfs0001", "/a/content"]);
+    assert_eq!(driver.paths("/").await.unwrap(), ["/.nfs0001", "/a/content"]);
     for path in ["/empty", "/empty/below", "/a/empty"] {
         assert_eq!(reason(driver.stat(path).await), Reason::NotFound, "{path}");
         assert!(driver.names(path).await.is_empty(), "{path}");
@@ -92,24 +93,24 @@ async fn empty_folders_are_in_nobodys_way() {
     for folder in ["put/a/b", "target/a", "session/a", "moved"] {
         fs::create_dir_all(place.path().join(folder)).unwrap();
     }
-    let driver = Driver::at(place.path(), &[]).await;
-    driver.put_if_absent("/put", b"1").await.unwrap();
+    let driver = start(place.path(), &[]).await;
+    driver.put_if("/put", "1", true).await.unwrap();
     driver.stage("/session", b"2").await.unwrap();
     driver.commit("/session", "/target", 1).await.unwrap();
     driver.rename("/put", "/moved").await.unwrap();
-    assert_eq!(driver.walk("/").await.unwrap(), ["/moved", "/target"]);
-    driver.put("/full/content", b"3").await.unwrap();
-    assert_eq!(reason(driver.put("/full", b"4").await), Reason::PathConflict);
-    assert_eq!(reason(driver.put("/moved/below", b"4").await), Reason::PathConflict);
+    assert_eq!(driver.paths("/").await.unwrap(), ["/moved", "/target"]);
+    driver.put("/full/content", "3").await.unwrap();
+    assert_eq!(reason(driver.put("/full", "4").await), Reason::PathConflict);
+    assert_eq!(reason(driver.put("/moved/below", "4").await), Reason::PathConflict);
     assert_eq!(reason(driver.delete("/full", false).await), Reason::PathConflict);
 }
 
 #[tokio::test]
 async fn folders_go_with_their_last_content() {
     let place = tempfile::tempdir().unwrap();
-    let driver = Driver::at(place.path(), &[]).await;
-    driver.put("/a/b/c/one", b"1").await.unwrap();
-    driver.put("/a/b/two", b"2").await.unwrap();
+    let driver = start(place.path(), &[]).await;
+    driver.put("/a/b/c/one", "1").await.unwrap();
+    driver.put("/a/b/two", "2").await.unwrap();
     driver.delete("/a/b/c/one", false).await.unwrap();
     assert!(!place.path().join("a/b/c").exists() && place.path().join("a/b").exists());
     driver.rename("/a/b/two", "/three").await.unwrap();
@@ -120,14 +121,14 @@ async fn folders_go_with_their_last_content() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_puts_and_who_prunes_do_not_disturb_each_other() {
     let place = tempfile::tempdir().unwrap();
-    let driver = Driver::at(place.path(), &[]).await;
+    let driver = start(place.path(), &[]).await;
     let work = (0..8).map(|worker| {
         let driver = &driver;
         async move {
             for _ in 0..40 {
                 let path = format!("/deep/er/still/{worker}");
-                driver.put(&path, b"1").await.unwrap();
-                assert_eq!(driver.get(&path).await.unwrap(), b"1");
+                driver.put(&path, "1").await.unwrap();
+                assert_eq!(driver.content(&path).await.unwrap(), b"1");
                 driver.delete(&path, worker % 2 == 0).await.unwrap();
             }
         }
