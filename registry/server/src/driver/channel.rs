@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use storagedriver_proto::limits::FRAME;
@@ -21,6 +22,8 @@ const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAMS_PER_CONNECTION: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize;
 const BULK_CONNECTIONS: usize = 8;
+/// How long a machine may say nothing; longer than a driver may stand still.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) type Client = StorageDriverClient<Channel>;
 
@@ -127,7 +130,10 @@ fn https(url: &str, tls: &TlsFiles) -> Result<tonic::transport::Endpoint, Invali
     let identity = Identity::from_pem(read(&tls.certificate)?, read(&tls.key)?);
     let authority = Certificate::from_pem(read(&tls.authority)?);
     let config = ClientTlsConfig::new().ca_certificate(authority).identity(identity);
-    tuned(uri.into()).tls_config(config).map_err(InvalidEndpoint::Tls)
+    let endpoint = tuned(uri.into()).tls_config(config).map_err(InvalidEndpoint::Tls)?;
+    // Over a network a peer can be gone without a word, and calls would wait on its connection for ever.
+    let endpoint = endpoint.connect_timeout(NETWORK_PATIENCE).tcp_nodelay(true);
+    Ok(endpoint.http2_keep_alive_interval(NETWORK_PATIENCE).keep_alive_timeout(NETWORK_PATIENCE))
 }
 
 fn tuned(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
@@ -135,7 +141,6 @@ fn tuned(endpoint: tonic::transport::Endpoint) -> tonic::transport::Endpoint {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
-        .tcp_nodelay(true)
 }
 
 fn read(file: &FilePath) -> Result<Vec<u8>, InvalidEndpoint> {

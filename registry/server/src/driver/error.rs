@@ -198,8 +198,8 @@ mod tests {
 
     use super::*;
 
-    fn fault(error: StorageError) -> Fault {
-        Fault::from(error::to_status(&error, "no"))
+    fn fault(error: &StorageError) -> Fault {
+        Fault::from(error::to_status(error, "no"))
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let repeated: Vec<Reason> = (0..=19)
             .filter_map(|number| Reason::try_from(number).ok())
             .filter(|reason| {
-                let duty = fault(StorageError { reason: (*reason).into(), ..Default::default() }).duty;
+                let duty = fault(&StorageError { reason: (*reason).into(), ..Default::default() }).duty;
                 !matches!(duty, Duty::Report | Duty::ReportConfiguration)
             })
             .collect();
@@ -226,14 +226,14 @@ mod tests {
     fn what_the_driver_asks_for_is_kept() {
         let wait = prost_types::Duration { seconds: 3, nanos: 0 };
         let error = StorageError { reason: Reason::Throttled.into(), retry_after: Some(wait), ..Default::default() };
-        assert_eq!(fault(error).duty, Duty::RepeatAfter(Duration::from_secs(3)));
+        assert_eq!(fault(&error).duty, Duty::RepeatAfter(Duration::from_secs(3)));
         let error = StorageError { reason: Reason::OffsetInvalid.into(), persisted: 7, ..Default::default() };
-        assert_eq!(fault(error).kind, DriverErrorKind::OffsetInvalid { persisted: 7 });
+        assert_eq!(fault(&error).kind, DriverErrorKind::OffsetInvalid { persisted: 7 });
     }
 
     #[test]
     fn the_source_is_not_in_the_sentence() {
-        let error = fault(StorageError { reason: Reason::NoSpace.into(), ..Default::default() });
+        let error = fault(&StorageError { reason: Reason::NoSpace.into(), ..Default::default() });
         let error = error.into_error("put", &Path::parse("/a").unwrap(), false);
         assert_eq!(error.to_string(), "put /a: the store is full");
         assert_eq!(error.source().unwrap().to_string(), "the driver says: no");

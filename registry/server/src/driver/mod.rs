@@ -39,6 +39,9 @@ mod walk;
 mod write;
 mod write_stream;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use answers::{Capabilities, Durability, Info, ListEntry, ListPage, WalkEntry};
 pub(crate) use client::{DriverClient, RedirectMethod};
 pub(crate) use error::{DriverError, DriverErrorKind};

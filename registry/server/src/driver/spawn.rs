@@ -8,7 +8,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -170,7 +170,8 @@ fn find(driver: &str, executable: &Executable) -> Result<(PathBuf, Vec<String>),
     }
     match executable {
         Executable::Embedded => Ok((own_executable()?, vec!["driver".to_owned(), driver.to_owned()])),
-        Executable::File(file) => Ok((file.clone(), Vec::new())),
+        // Without a slash in it a program would be looked up on PATH.
+        Executable::File(file) => Ok((path::absolute(file).unwrap_or_else(|_| file.clone()), Vec::new())),
         Executable::Search { directory } => Ok((search(driver, directory.as_deref())?, Vec::new())),
     }
 }
