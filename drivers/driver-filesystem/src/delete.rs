@@ -45,7 +45,8 @@ impl Store {
         match moved {
             Ok(()) => {
                 self.syncs.sync(folder).map_err(writing)?;
-                remove_tree(workspace.folder(), &c_name(&doomed)?, Durable::No, stop).map_err(writing)
+                // Nobody will ask for it again: it is emptied to the end, also when the caller goes away.
+                remove_tree(workspace.folder(), &c_name(&doomed)?, Durable::No, &Stop::default()).map_err(writing)
             }
             Err(Errno::NOENT) => self.syncs.sync(folder).map_err(writing),
             // A folder of a lower layer, or on a disk of its own, does not move: it is emptied where it is.

@@ -5,7 +5,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use driver_kit::{Error, ErrorKind, Result};
+use driver_kit::{Error, ErrorKind, Result, invalid};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate, openat};
 use rustix::io::{self, Errno};
@@ -35,6 +35,7 @@ fn lock_within(folder: &OwnedFd, shared: bool, patience: Duration) -> Result<Own
             Ok(()) => break,
             Err(Errno::WOULDBLOCK) if begun.elapsed() < patience => sleep(ASK_EVERY),
             Err(Errno::WOULDBLOCK) => return Err(held(&file, shared)),
+            Err(errno @ (Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)) => return Err(without_locks(errno)),
             Err(errno) => return Err(writing(errno)),
         }
     }
@@ -47,6 +48,10 @@ fn sign(file: &OwnedFd, shared: bool) -> io::Result<()> {
     ftruncate(file, 0)?;
     let pid = if shared { String::new() } else { std::process::id().to_string() };
     write_all(file, 0, &[pid.into()])
+}
+
+fn without_locks(errno: Errno) -> Error {
+    invalid("rootdirectory", "names a folder on a file system without locks: mount it with them").with_source(errno)
 }
 
 fn held(file: &OwnedFd, shared: bool) -> Error {
