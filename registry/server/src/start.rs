@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::absolute;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::say;
 use crate::config::Config;
@@ -36,19 +38,37 @@ pub(crate) enum StartError {
 pub(crate) fn serve(config: Config) -> Result<(), StartError> {
     raise_descriptor_limit();
     Runtime::new()?.block_on(async {
+        let mut stop = StopSignals::new()?;
         let server = Server::bind(&config.address, config.limits).await?;
-        let stop = stop_signal()?;
         let banner = Banner::of(&config.driver, server.address());
-        let (supervisor, client) = Supervisor::start(config.driver).await?;
+        let (supervisor, client) = tokio::select! {
+            started = Supervisor::start(config.driver) => started?,
+            () = stop.next() => return Ok(()),
+        };
         let registry = Registry::new(client.clone(), &storage::Settings::default());
+        let read_only = config.http.read_only || client.capabilities().read_only;
+        let upkeep = tokio::spawn(schedule::purge_uploads(registry.clone(), config.purge, read_only));
         banner.show(&client);
-        let purges = config.purge.enabled && !config.http.read_only;
-        let upkeep = purges.then(|| tokio::spawn(schedule::purge_uploads(registry.clone(), config.purge)));
-        server.serve(Arc::new(site(registry, config.http, client)), stop).await;
-        upkeep.inspect(tokio::task::JoinHandle::abort);
+        let site = Arc::new(site(registry, Settings { read_only, ..config.http }, client));
+        serve_until_stopped(server, site, stop).await;
+        upkeep.abort();
         supervisor.shutdown().await;
         Ok(())
     })
+}
+
+/// After the first signal requests in flight are finished; somebody who sends a second one does not want to wait.
+async fn serve_until_stopped(server: Server, site: Arc<Site>, mut stop: StopSignals) {
+    let asked = CancellationToken::new();
+    let mut serving = pin!(server.serve(site, asked.cancelled()));
+    tokio::select! {
+        () = &mut serving => return,
+        () = stop.next() => asked.cancel(),
+    }
+    tokio::select! {
+        () = serving => {}
+        () = stop.next() => tracing::warn!("stopping at once: requests still in flight were cut off"),
+    }
 }
 
 /// Removes stale uploads once.
@@ -81,15 +101,23 @@ fn site(registry: Registry, settings: Settings, client: DriverClient) -> Site {
     Site { registry, settings, readiness: Box::new(readiness) }
 }
 
-/// Completes at SIGTERM or SIGINT.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+/// SIGTERM and SIGINT, from now on.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            _ = self.terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("stopping: SIGINT"),
         }
-    })
+    }
 }
 
 /// The customary soft limit of 1024 descriptors is there for programs that use `select`; each connection needs one.

@@ -67,3 +67,18 @@ fn stamp(headers: &mut HeaderMap, everywhere: &HeaderMap, id: &str) {
         headers.insert(REQUEST_ID, id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failed_request_that_tells_the_client_nothing() {
+        let error = without_panic(async { panic!("a secret") }).await.unwrap_err();
+        assert_eq!(error.to_response().status(), 500);
+        assert!(!error.to_string().contains("a secret"));
+        assert_eq!(error.source().unwrap().to_string(), "panicked: a secret");
+    }
+}

@@ -27,6 +27,8 @@ pub(crate) enum BindError {
     Forbidden(Address),
     #[error("{0} is not an address of this machine: choose another with --addr or http.addr")]
     NotHere(Address),
+    #[error("{0} is not an address: write HOST:PORT, or :PORT for every address of this machine")]
+    Malformed(Address),
     #[error("cannot listen on {address}")]
     Other { address: Address, source: io::Error },
 }
@@ -121,6 +123,7 @@ impl BindError {
             io::ErrorKind::AddrInUse => BindError::Taken(address),
             io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
             io::ErrorKind::AddrNotAvailable => BindError::NotHere(address),
+            io::ErrorKind::InvalidInput => BindError::Malformed(address),
             _ => BindError::Other { address, source },
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Entry {
     id: String,
     method: Method,
     route: &'static str,
+    /// Asked every few seconds by whoever watches the registry.
+    probe: bool,
     repository: Option<String>,
     subject: Option<String>,
     status: StatusCode,
@@ -38,6 +40,7 @@ impl Entry {
             id,
             method: request.method().clone(),
             route: "unknown",
+            probe: false,
             repository: None,
             subject: None,
             status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
@@ -50,6 +53,7 @@ impl Entry {
     pub(super) fn set_route(&mut self, route: &Route) {
         let (repository, subject) = route.subject();
         self.route = route.kind();
+        self.probe = matches!(route, Route::Root | Route::Livez | Route::Readyz);
         self.repository = repository.map(ToString::to_string);
         self.subject = subject.map(ToOwned::to_owned);
     }
@@ -78,6 +82,7 @@ impl Drop for Entry {
             };
         }
         match self.status.as_u16() {
+            ..400 if self.probe => line!(debug),
             ..500 => line!(info),
             503 | 507 => line!(warn),
             _ => line!(error),

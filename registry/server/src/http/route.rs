@@ -114,6 +114,8 @@ fn repository(components: &[&str]) -> Result<RepositoryName, HttpError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn route(path: &str) -> Option<Route> {
@@ -172,6 +174,22 @@ mod tests {
         ];
         for path in rows {
             assert_eq!(route(path), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_read_back(name in "[a-z0-9]{1,4}(/(blobs|uploads|manifests|tags|list|referrers)){0,4}") {
+            let name = RepositoryName::parse(&name).unwrap();
+            prop_assert_eq!(route(&format!("/v2/{name}/tags/list")), Some(Route::Tags(name.clone())));
+            let manifest = Route::Manifest(name.clone(), "uploads".to_owned());
+            prop_assert_eq!(route(&format!("/v2/{name}/manifests/uploads")), Some(manifest));
+            prop_assert_eq!(route(&format!("/v2/{name}/blobs/uploads/")), Some(Route::Uploads(name)));
+        }
+
+        #[test]
+        fn never_panics(path in "/v2/[a-z%/._:0-9-]{0,64}|\\PC{0,64}") {
+            let _ = Route::parse(&path);
         }
     }
 }

@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use crate::support::{Answer, Registry, Setup, eventually, sha256};
 
@@ -23,6 +24,13 @@ async fn a_taken_port_is_a_sentence_with_a_remedy() {
     let (said, code) = failure(&output);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&format!("{address} is in use by another process")) && said.contains("--addr"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_a_sentence_with_its_form() {
+    let output = Setup::unsaid().set("storage.memory", "").argument("--addr").argument("5000").run("serve").await;
+    let (said, code) = failure(&output);
+    assert!(code == Some(1) && said.contains("5000 is not an address: write HOST:PORT"), "{said}");
 }
 
 #[tokio::test]
@@ -168,6 +176,24 @@ async fn readiness_notices_a_driver_that_hangs() {
         .await;
 }
 
+#[tokio::test]
+async fn a_store_that_is_gone_is_503_and_worth_another_try() {
+    let setup = Setup::bare();
+    let socket = format!("unix:{}", setup.folder().join("driver.sock").display());
+    let mut driver = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+    let parameters = setup.folder().join("driver.json");
+    std::fs::write(&parameters, "{}").unwrap();
+    driver.args(["driver", "memory", "--listen", &socket, "--config"]).arg(parameters);
+    let mut driver = driver.kill_on_drop(true).spawn().unwrap();
+    let registry = setup.set("driver.attach", &socket).start().await;
+    registry.get("/readyz").await.expect(StatusCode::OK);
+    driver.kill().await.unwrap();
+    let answer = registry.get(&format!("/v2/a/blobs/{}", sha256(b"x"))).await;
+    let answer = answer.expect_error(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
+    assert_eq!(answer.header("retry-after"), "5");
+    registry.get("/readyz").await.expect(StatusCode::SERVICE_UNAVAILABLE);
+}
+
 /// A push of which only the first half was sent.
 async fn half_a_push(registry: &Registry) -> TcpStream {
     let address = registry.base().strip_prefix("http://").unwrap();
@@ -208,6 +234,18 @@ async fn a_request_that_takes_too_long_is_cut_off_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut registry = Setup::memory().start().await;
+    let _push = half_a_push(&registry).await;
+    registry.get("/v2/").await.expect(StatusCode::OK);
+    registry.signal(Signal::TERM);
+    eventually("it is stopping", async || registry.log().contains("SIGTERM").then_some(())).await;
+    registry.signal(Signal::INT);
+    assert!(registry.ended().await.success());
+    assert!(registry.log().contains("stopping at once"), "{}", registry.log());
+}
+
+#[tokio::test]
 async fn the_driver_ends_with_the_registry() {
     let mut registry = Setup::filesystem().start().await;
     let driver = registry.driver_pid().await;
@@ -228,6 +266,55 @@ async fn one_line_is_logged_for_each_request() {
     assert_eq!(fields, ["GET", "manifest", "some/repository", "latest"]);
     assert_eq!(line["status"], 404);
     assert!(line["bytes"].as_u64().unwrap() > 0 && line["cause"].as_str().unwrap().contains("MANIFEST_UNKNOWN"));
+}
+
+#[tokio::test]
+async fn headers_beyond_every_need_are_refused() {
+    let registry = Setup::memory().start().await;
+    let many = (0..200).fold(registry.request(Method::GET, "/v2/"), |request, i| request.header(format!("x-{i}"), "v"));
+    Answer::to(many).await.expect(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let long = registry.request(Method::GET, "/v2/").header("x-long", "v".repeat(1 << 20));
+    Answer::to(long).await.expect(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    registry.get("/v2/").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_waits_for_another_to_end() {
+    let registry = Setup::memory().set("http.maxconnections", "1").start().await;
+    let address = registry.base().strip_prefix("http://").unwrap();
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET /v2/ HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    first.write_all(head.as_bytes()).await.unwrap();
+    first.readable().await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(second.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    let mut answer = [0; 12];
+    second.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn stale_uploads_are_removed_by_command() {
+    let mut registry = Setup::filesystem().start().await;
+    let upload = registry.post("/v2/a/blobs/uploads/").await.expect(StatusCode::ACCEPTED);
+    let data = registry.setup().data();
+    registry.signal(Signal::TERM);
+    registry.ended().await;
+    let command = Setup::unsaid().set("storage.filesystem.rootdirectory", data.to_str().unwrap());
+    let rows = [
+        (vec![], "0 of 1 uploads were removed"),
+        (vec!["--older-than", "0s", "--dry-run"], "1 of 1 uploads would be removed"),
+        (vec!["--older-than", "0s"], "1 of 1 uploads were removed"),
+        (vec!["--older-than", "0s"], "0 of 0 uploads were removed"),
+    ];
+    for (options, expected) in rows {
+        let output = options.into_iter().fold(command.clone(), Setup::argument).run("purge-uploads").await;
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), expected);
+    }
+    let again = registry.setup().start().await;
+    again.get(upload.header("location")).await.expect_error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN");
 }
 
 #[tokio::test]

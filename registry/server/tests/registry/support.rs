@@ -95,8 +95,9 @@ impl Setup {
 
     fn command(&self, command: &str) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
-        let ours = |(name, _): &(OsString, OsString)| name.to_string_lossy().starts_with("REGISTRY_");
-        std::env::vars_os().filter(ours).for_each(|(name, _)| drop(process.env_remove(name)));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REGISTRY_")) {
+            process.env_remove(name);
+        }
         process.arg(command).args(&self.arguments).envs(self.variables.iter().cloned());
         process.current_dir(self.folder()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         process
