@@ -100,13 +100,12 @@ impl ErrorCode {
     }
 }
 
-/// The body of a response with one error.
-pub fn error_body(code: ErrorCode, message: &str, detail: Option<&Value>) -> Value {
-    let mut error = json!({ "code": code.as_str(), "message": message });
-    if let Some(detail) = detail {
-        error["detail"] = detail.clone();
-    }
-    json!({ "errors": [error] })
+/// The body of a response with one error, or with one of the same code for each of `details`.
+pub fn error_body(code: ErrorCode, message: &str, details: &[Value]) -> Value {
+    let bare = json!({ "code": code.as_str(), "message": message });
+    let with = |detail: &Value| json!({ "code": code.as_str(), "message": message, "detail": detail });
+    let errors = if details.is_empty() { vec![bare] } else { details.iter().map(with).collect() };
+    json!({ "errors": errors })
 }
 
 #[cfg(test)]
@@ -128,9 +127,13 @@ mod tests {
 
     #[test]
     fn body_has_the_form_of_the_specification() {
-        let bare = error_body(ErrorCode::TagInvalid, "no", None);
+        let bare = error_body(ErrorCode::TagInvalid, "no", &[]);
         assert_eq!(bare, json!({"errors": [{"code": "TAG_INVALID", "message": "no"}]}));
-        let detailed = error_body(ErrorCode::NameUnknown, "no", Some(&json!({"name": "a"})));
-        assert_eq!(detailed["errors"][0]["detail"], json!({"name": "a"}));
+        let detailed = error_body(ErrorCode::NameUnknown, "no", &[json!({"name": "a"}), json!(2)]);
+        let expected = json!([
+            {"code": "NAME_UNKNOWN", "message": "no", "detail": {"name": "a"}},
+            {"code": "NAME_UNKNOWN", "message": "no", "detail": 2},
+        ]);
+        assert_eq!(detailed["errors"], expected);
     }
 }

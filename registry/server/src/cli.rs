@@ -53,6 +53,11 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Make the index of referrers from the manifests: for a store that another registry has written.
+    RebuildReferrers {
+        /// The YAML file with the settings.
+        config: Option<PathBuf>,
+    },
     /// Say whether a configuration would do, and start nothing.
     CheckConfig {
         /// The YAML file with the settings.
@@ -93,6 +98,9 @@ impl Command {
             Command::PurgeUploads { config, older_than, dry_run } => {
                 let config = load(config.as_deref(), &Options::default())?;
                 start::purge_uploads(config, older_than, dry_run)?;
+            }
+            Command::RebuildReferrers { config } => {
+                start::rebuild_referrers(load(config.as_deref(), &Options::default())?)?;
             }
             Command::CheckConfig { config } => {
                 let meant = Config::load(Some(&config), &Options::default())?;

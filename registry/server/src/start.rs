@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::driver::{self, DriverClient, Supervisor};
 use crate::http::{Address, BindError, Readiness, Server, Settings, Site};
 use crate::schedule;
-use crate::storage::{self, Registry, StorageError};
+use crate::storage::{Registry, StorageError};
 
 /// Why a registry did not start, or a command on its store failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
             started = Supervisor::start(config.driver) => started?,
             () = stop.next() => return Ok(()),
         };
-        let registry = Registry::new(client.clone(), &storage::Settings::default());
+        let registry = Registry::new(client.clone(), &config.store);
         let read_only = config.http.read_only || client.capabilities().read_only;
         let upkeep = tokio::spawn(schedule::purge_uploads(registry.clone(), config.purge, read_only));
         banner.show(&client);
@@ -82,13 +82,22 @@ pub(crate) fn purge_uploads(config: Config, older_than: Option<Duration>, dry_ru
     }))
 }
 
+/// Makes the index of referrers from the manifests.
+pub(crate) fn rebuild_referrers(config: Config) -> Result<(), StartError> {
+    Runtime::new()?.block_on(with_registry(config, async |registry| {
+        let referrers = registry.rebuild_referrers().await?;
+        say(&format!("{referrers} referrers are in the index"));
+        Ok(())
+    }))
+}
+
 /// Runs `work` on the store without serving it.
 async fn with_registry(
     config: Config,
     work: impl AsyncFnOnce(&Registry) -> Result<(), StorageError>,
 ) -> Result<(), StartError> {
     let (supervisor, client) = Supervisor::start(config.driver).await?;
-    let done = work(&Registry::new(client, &storage::Settings::default())).await;
+    let done = work(&Registry::new(client, &config.store)).await;
     supervisor.shutdown().await;
     Ok(done?)
 }

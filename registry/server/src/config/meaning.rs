@@ -6,10 +6,11 @@ use tracing::level_filters::LevelFilter;
 
 use crate::driver::DriverSettings;
 use crate::http::{Address, Limits, Settings};
+use crate::storage;
 
 use super::ConfigError;
 use super::section::Section;
-use super::{driver, http};
+use super::{driver, http, validation};
 
 /// Everything that an operator can decide.
 pub(crate) struct Config {
@@ -17,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) address: Address,
     pub(crate) limits: Limits,
     pub(crate) http: Settings,
+    pub(crate) store: storage::Settings,
     pub(crate) purge: Purge,
     pub(crate) driver: DriverSettings,
     /// Settings of distribution that were written and have nothing to set here.
@@ -61,9 +63,11 @@ impl Config {
         ignored.extend(http::ignored(&mut http));
         let (address, limits) = (http::address(&mut http)?, http::limits(&mut http)?);
         let settings = http::settings(http, &mut storage, maintenance, &mut root)?;
+        let manifests = validation::manifest_rules(root.section("validation")?)?;
+        let store = storage::Settings { manifests, ..storage::Settings::default() };
         let driver = driver::settings(root.section("driver")?, storage, standalone)?;
         root.finish()?;
-        Ok(Config { log, address, limits, http: settings, purge, driver, ignored })
+        Ok(Config { log, address, limits, http: settings, store, purge, driver, ignored })
     }
 }
 

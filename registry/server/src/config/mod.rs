@@ -9,6 +9,7 @@ mod http;
 mod meaning;
 mod node;
 mod section;
+mod validation;
 mod yaml;
 
 use std::io;

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 
 use axum::body::Body;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LOCATION,
 };
 use http::{Method, StatusCode};
 use oci::{Digest, RepositoryName, etag};
 
 use super::error::HttpError;
-use super::headers::{DOCKER_CONTENT_DIGEST, empty, header};
+use super::headers::{DOCKER_CONTENT_DIGEST, client_has_it, empty, header};
 use super::site::{Site, client_address};
 use super::{Answer, Request, Response, ranges};
 use crate::storage::{Blob, RedirectMethod};
@@ -41,11 +41,6 @@ pub(super) async fn get(site: &Site, name: RepositoryName, digest: Digest, reque
 pub(super) async fn delete(site: &Site, name: RepositoryName, digest: Digest) -> Answer {
     site.registry.blobs().unlink(&name, &digest).await?;
     Ok(empty(StatusCode::ACCEPTED))
-}
-
-fn client_has_it(request: &Request, digest: &Digest) -> bool {
-    let tags = request.headers().get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    tags.into_iter().any(|tags| etag::lists(tags, digest))
 }
 
 /// Where the client can fetch the blob from the back end itself, when operator and driver let it.

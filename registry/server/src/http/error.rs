@@ -19,7 +19,8 @@ pub(super) struct HttpError {
     code: ErrorCode,
     status: StatusCode,
     message: String,
-    detail: Option<Value>,
+    /// Each becomes an error of its own.
+    details: Vec<Value>,
     headers: HeaderMap,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -28,7 +29,14 @@ impl HttpError {
     /// An error with the status that belongs to `code`; `message` is a sentence for the client.
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        HttpError { code, status, message: message.into(), detail: None, headers: HeaderMap::new(), source: None }
+        HttpError {
+            code,
+            status,
+            message: message.into(),
+            details: Vec::new(),
+            headers: HeaderMap::new(),
+            source: None,
+        }
     }
 
     /// For the few failures whose status is not the usual one of their code.
@@ -37,7 +45,12 @@ impl HttpError {
     }
 
     pub(super) fn with_detail(self, detail: Value) -> Self {
-        HttpError { detail: Some(detail), ..self }
+        self.with_details(vec![detail])
+    }
+
+    /// One error for each of `details`, which otherwise are alike.
+    pub(super) fn with_details(self, details: Vec<Value>) -> Self {
+        HttpError { details, ..self }
     }
 
     /// What the log tells and the client never sees.
@@ -73,7 +86,7 @@ impl HttpError {
     }
 
     pub(super) fn to_response(&self) -> Response {
-        let body = oci::error_body(self.code, &self.message, self.detail.as_ref());
+        let body = oci::error_body(self.code, &self.message, &self.details);
         let mut response = json_response(&body);
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers.clone());
@@ -91,7 +104,8 @@ impl From<StorageError> for HttpError {
             StorageError::ManifestUnknown => of(ErrorCode::ManifestUnknown),
             StorageError::ManifestInvalid(_) => of(ErrorCode::ManifestInvalid),
             StorageError::ManifestBlobUnknown(digests) => {
-                of(ErrorCode::ManifestBlobUnknown).with_detail(json!({ "digests": digests }))
+                let details = digests.iter().map(|digest| json!({ "digest": digest }));
+                of(ErrorCode::ManifestBlobUnknown).with_details(details.collect())
             }
             StorageError::UploadUnknown(_) => of(ErrorCode::BlobUploadUnknown),
             StorageError::UploadConflict(_) => of(ErrorCode::BlobUploadInvalid).with_status(StatusCode::CONFLICT),

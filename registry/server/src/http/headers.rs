@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use axum::body::Body;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, IF_NONE_MATCH};
+use oci::{Digest, etag};
 
-use super::Response;
+use super::{Request, Response};
 
 pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -23,4 +24,10 @@ pub(super) fn empty(status: StatusCode) -> Response {
         response.headers_mut().insert(CONTENT_LENGTH, 0.into());
     }
     response
+}
+
+/// Whether the client says that it has this content already.
+pub(super) fn client_has_it(request: &Request, digest: &Digest) -> bool {
+    let mut lists = request.headers().get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    lists.any(|tags| etag::lists(tags, digest))
 }

@@ -1,20 +1,133 @@
 //! Manifests over HTTP: GET, HEAD, PUT and DELETE by tag or digest.
 
-use oci::{ErrorCode, Reference, RepositoryName};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http_body_util::BodyExt;
+use oci::{ErrorCode, Reference, RepositoryName, Tag, etag};
+use serde_json::json;
+
+use crate::storage::{AcceptedManifest, NewManifest};
 
 use super::error::HttpError;
+use super::headers::{DOCKER_CONTENT_DIGEST, client_has_it, empty, header};
+use super::query::Query;
 use super::site::Site;
-use super::{Answer, Request};
+use super::{Answer, Request, Response};
+
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The most tags that one push may set.
+const TAGS_MAX: usize = 100;
+
+/// Where a body that is too large is cut off.
+const DROPPED_MAX: usize = 64 << 20;
 
 /// GET and HEAD.
-pub(super) async fn get(_site: &Site, _name: RepositoryName, _reference: Reference, _request: Request) -> Answer {
-    Err(HttpError::new(ErrorCode::Unsupported, "not yet"))
+///
+/// What was pushed is served whatever `Accept` says: turning it into something else would change its digest, and to
+/// refuse it would keep clients from content that they are able to read.
+pub(super) async fn get(site: &Site, name: RepositoryName, reference: Reference, request: Request) -> Answer {
+    let stored = site.registry.manifests().get(&name, &reference).await?;
+    let mut response = if client_has_it(&request, &stored.digest) {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static(stored.media_type)),
+            (CONTENT_LENGTH, HeaderValue::from(stored.content.len())),
+        ];
+        let mut response = Response::new(Body::from(stored.content));
+        response.headers_mut().extend(HeaderMap::from_iter(headers));
+        response
+    };
+    let headers = [(DOCKER_CONTENT_DIGEST, header(&stored.digest)), (ETAG, header(etag::of(&stored.digest)))];
+    response.headers_mut().extend(HeaderMap::from_iter(headers));
+    Ok(response)
 }
 
-pub(super) async fn put(_site: &Site, _name: RepositoryName, _reference: Reference, _request: Request) -> Answer {
-    Err(HttpError::new(ErrorCode::Unsupported, "not yet"))
+pub(super) async fn put(site: &Site, name: RepositoryName, reference: Reference, request: Request) -> Answer {
+    let query = Query::of(&request);
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let content = read(request.into_body(), site.registry.manifests().bytes_max()).await?;
+    let named = tag_parameters(&reference, &query)?;
+    let (digest, tags) = match reference {
+        Reference::Digest(digest) => (Some(digest), named.clone()),
+        Reference::Tag(tag) => (None, vec![tag]),
+    };
+    let new = NewManifest { content, content_type, digest, tags };
+    let accepted = site.registry.manifests().put(&name, new).await?;
+    Ok(created(site, &name, &accepted, &named))
 }
 
-pub(super) async fn delete(_site: &Site, _name: RepositoryName, _reference: Reference) -> Answer {
-    Err(HttpError::new(ErrorCode::Unsupported, "not yet"))
+pub(super) async fn delete(site: &Site, name: RepositoryName, reference: Reference) -> Answer {
+    site.registry.manifests().delete(&name, &reference).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+fn created(site: &Site, name: &RepositoryName, accepted: &AcceptedManifest, named: &[Tag]) -> Response {
+    let mut response = empty(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, header(site.location(&format!("/v2/{name}/manifests/{}", accepted.digest))));
+    headers.insert(DOCKER_CONTENT_DIGEST, header(&accepted.digest));
+    if let Some(subject) = &accepted.subject {
+        headers.insert(OCI_SUBJECT, header(subject));
+    }
+    for tag in named {
+        headers.append(OCI_TAG, header(tag));
+    }
+    response
+}
+
+/// The tags in the query of a push by digest, each once.
+fn tag_parameters(reference: &Reference, query: &Query) -> Result<Vec<Tag>, HttpError> {
+    let mut tags = Vec::new();
+    for text in query.all("tag") {
+        let tag = Tag::parse(text).map_err(|problem| tag_invalid(text, &problem.to_string()))?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+        if tags.len() > TAGS_MAX {
+            let message = format!("one push sets at most {TAGS_MAX} tags");
+            return Err(HttpError::new(ErrorCode::TagInvalid, message).with_status(StatusCode::URI_TOO_LONG));
+        }
+    }
+    match (reference, tags.first()) {
+        (Reference::Tag(tag), Some(_)) => {
+            Err(tag_invalid(tag.as_str(), "the parameter tag goes with a push by digest, and this one is by tag"))
+        }
+        _ => Ok(tags),
+    }
+}
+
+fn tag_invalid(text: &str, message: &str) -> HttpError {
+    HttpError::new(ErrorCode::TagInvalid, message).with_detail(json!({ "tag": text }))
+}
+
+/// The whole body, of which no more than `limit` bytes are ever held.
+///
+/// A client reads no answer before it has sent its body, and would only see the connection break. So what is too large is
+/// received to its end and dropped, unless it is no mistake any more.
+async fn read(mut body: Body, limit: usize) -> Result<Bytes, HttpError> {
+    let (mut content, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(broken)?.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= limit {
+            content.extend_from_slice(&data);
+        } else if length > DROPPED_MAX {
+            break;
+        }
+    }
+    if length > limit { Err(too_large(limit)) } else { Ok(content.freeze()) }
+}
+
+fn broken(error: axum::Error) -> HttpError {
+    HttpError::new(ErrorCode::SizeInvalid, "the body ended before it was complete").with_source(error)
+}
+
+fn too_large(limit: usize) -> HttpError {
+    HttpError::new(ErrorCode::ManifestInvalid, format!("a manifest is at most {limit} bytes long here"))
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }

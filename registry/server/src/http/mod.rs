@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod listener;
 mod manifests;
+mod paging;
 mod query;
 mod ranges;
 mod referrers;

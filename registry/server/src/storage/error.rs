@@ -17,7 +17,7 @@ pub(crate) enum StorageError {
     ManifestUnknown,
     #[error("the manifest is invalid: {0}")]
     ManifestInvalid(String),
-    #[error("the repository does not have what the manifest names: {}", list(.0))]
+    #[error("the repository does not have all that the manifest names: {} missing", .0.len())]
     ManifestBlobUnknown(Vec<Digest>),
     #[error("the repository has no upload {0}")]
     UploadUnknown(UploadId),
@@ -60,10 +60,6 @@ impl From<DriverError> for StorageError {
             _ => StorageError::Driver(error),
         }
     }
-}
-
-fn list(digests: &[Digest]) -> String {
-    digests.iter().map(Digest::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// For lookups where "nothing there" is an answer and not a failure.

@@ -53,6 +53,9 @@ const TAILS: &str = "tails";
 const UPLOADS: &str = "_uploads";
 const MANIFESTS: &str = "_manifests";
 
+/// What the names begin with that a listing of [`repositories`] has for the repository listed, and for none below it.
+pub(crate) const RESERVED: &str = "_";
+
 /// The names inside a path are checked already, and none of their forms can make a bad path: a property test holds it.
 fn path(text: impl Display) -> Path {
     let text = text.to_string();

@@ -3,18 +3,30 @@
 //! It must not know HTTP nor gRPC, and only `layout` makes or takes apart a path.
 
 mod blob;
+mod catalog;
 mod error;
 mod layout;
 mod link;
+mod manifest;
+mod page;
 mod purge;
+mod referrer;
+mod referrers;
+mod revision;
+mod tag;
 mod upload;
 
 use std::time::Duration;
 
 pub(crate) use crate::driver::RedirectMethod;
 pub(crate) use blob::{Blob, BlobStore};
+pub(crate) use catalog::Catalog;
 pub(crate) use error::StorageError;
+pub(crate) use manifest::{AcceptedManifest, ManifestRules, ManifestStore, NewManifest};
+pub(crate) use page::Page;
 pub(crate) use purge::Purged;
+pub(crate) use referrers::{Referrers, ReferrersPage, ReferrersRequest};
+pub(crate) use tag::TagStore;
 pub(crate) use upload::{BodyError, Incoming, Upload, UploadStore};
 
 use crate::driver::DriverClient;
@@ -25,6 +37,8 @@ pub(crate) struct Registry {
     driver: DriverClient,
     blobs: BlobStore,
     uploads: UploadStore,
+    manifests: ManifestStore,
+    catalog: Catalog,
 }
 
 /// What the operator decided about what is stored.
@@ -32,13 +46,16 @@ pub(crate) struct Registry {
 pub(crate) struct Settings {
     /// Most bytes of one blob.
     pub(crate) blob_bytes_max: Option<u64>,
+    pub(crate) manifests: ManifestRules,
 }
 
 impl Registry {
     pub(crate) fn new(driver: DriverClient, settings: &Settings) -> Self {
         let blobs = BlobStore::new(driver.clone());
         let uploads = UploadStore::new(driver.clone(), blobs.clone(), settings.blob_bytes_max);
-        Registry { driver, blobs, uploads }
+        let manifests = ManifestStore::new(&driver, blobs.clone(), settings.manifests);
+        let catalog = Catalog::new(driver.clone());
+        Registry { driver, blobs, uploads, manifests, catalog }
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {
@@ -47,6 +64,27 @@ impl Registry {
 
     pub(crate) fn uploads(&self) -> &UploadStore {
         &self.uploads
+    }
+
+    pub(crate) fn manifests(&self) -> &ManifestStore {
+        &self.manifests
+    }
+
+    pub(crate) fn tags(&self) -> &TagStore {
+        &self.manifests.tags
+    }
+
+    pub(crate) fn referrers(&self) -> Referrers<'_> {
+        Referrers::new(&self.manifests, &self.catalog)
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Makes the referrers index from the manifests, and tells how many have a subject.
+    pub(crate) async fn rebuild_referrers(&self) -> Result<usize, StorageError> {
+        self.referrers().rebuild().await
     }
 
     /// Deletes uploads of which nothing has changed for `age`, or with `dry_run` only counts them.

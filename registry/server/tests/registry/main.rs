@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod blobs;
+mod catalog;
 mod config;
+mod images;
 mod interruptions;
+mod manifests;
 mod pushing;
+mod referrers;
 mod serve;
 mod support;
+mod tags;
 mod uploads;

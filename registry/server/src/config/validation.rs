@@ -1,0 +1,39 @@
+//! The section `validation`: what may be pushed as a manifest.
+
+use crate::storage::ManifestRules;
+
+use super::ConfigError;
+use super::section::Section;
+
+/// Every manifest that is pushed or read is in memory as a whole.
+const MANIFEST_BYTES_MAX: usize = 64 << 20;
+
+pub(super) fn manifest_rules(mut validation: Section) -> Result<ManifestRules, ConfigError> {
+    let usual = ManifestRules::default();
+    let disabled = validation.flag("disabled")?.unwrap_or(false);
+    let mut manifests = validation.section("manifests")?;
+    let bytes_max = manifests.value("maxbytes", "a number of bytes from 1 to 67108864", bytes)?;
+    let sparse = sparse_indexes(manifests.section("indexes")?)?;
+    manifests.finish()?;
+    validation.finish()?;
+    Ok(ManifestRules {
+        bytes_max: bytes_max.unwrap_or(usual.bytes_max),
+        allow_sparse_indexes: disabled || sparse.unwrap_or(usual.allow_sparse_indexes),
+        allow_missing_blobs: disabled || usual.allow_missing_blobs,
+    })
+}
+
+fn bytes(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|bytes| (1..=MANIFEST_BYTES_MAX).contains(bytes))
+}
+
+/// Of which platforms an index must have the image in the repository.
+fn sparse_indexes(mut indexes: Section) -> Result<Option<bool>, ConfigError> {
+    let sparse = indexes.value("platforms", "all or none", |platforms| match platforms {
+        "all" => Some(false),
+        "none" => Some(true),
+        _ => None,
+    })?;
+    indexes.finish()?;
+    Ok(sparse)
+}
