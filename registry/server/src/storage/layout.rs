@@ -33,6 +33,8 @@
 //!                 ├── tails                   ours: only over drivers that cannot persist every offset
 //!                 │   ├── staging             where a tail is written
 //!                 │   └── <offset>            the bytes just before <offset> that the session does not hold yet
+//!                 ├── turns                   ours: only over stores that several replicas serve
+//!                 │   └── appending|closing/<uuid>    empty; a request that adds to this upload, or makes it a blob
 //!                 └── unverified              ours: all of the upload, while it is read again to learn its digest
 //! ```
 //!
@@ -44,12 +46,14 @@ use std::fmt::Display;
 
 use oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 use storagedriver_proto::Path;
+use uuid::Uuid;
 
 const ROOT: &str = "/docker/registry/v2";
 const DATA: &str = "data";
 const STARTED_AT: &str = "startedat";
 const HASH_STATES: &str = "hashstates";
 const TAILS: &str = "tails";
+const TURNS: &str = "turns";
 const UPLOADS: &str = "_uploads";
 const MANIFESTS: &str = "_manifests";
 
@@ -179,6 +183,10 @@ pub(crate) fn upload_tail_staging(name: &RepositoryName, id: &UploadId) -> Path 
     in_repository(name, format_args!("{UPLOADS}/{id}/{TAILS}/staging"))
 }
 
+pub(crate) fn upload_turn(name: &RepositoryName, id: &UploadId, kind: TurnKind, turn: &Uuid) -> Path {
+    in_repository(name, format_args!("{UPLOADS}/{id}/{TURNS}/{}/{turn}", kind.as_str()))
+}
+
 pub(crate) fn upload_unverified(name: &RepositoryName, id: &UploadId) -> Path {
     in_repository(name, format_args!("{UPLOADS}/{id}/unverified"))
 }
@@ -189,6 +197,27 @@ pub(crate) enum UploadFact {
     Started,
     HashState(Algorithm, u64),
     Tail(u64),
+    Turn(TurnKind, Uuid),
+}
+
+/// What a request does with an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnKind {
+    Appending,
+    Closing,
+}
+
+impl TurnKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            TurnKind::Appending => "appending",
+            TurnKind::Closing => "closing",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [TurnKind::Appending, TurnKind::Closing].into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 /// The fact that `path` below the folder of an upload stands for; `None` for what says nothing.
@@ -200,6 +229,7 @@ pub(crate) fn upload_fact(folder: &Path, path: &Path) -> Option<UploadFact> {
             Some(UploadFact::HashState(Algorithm::parse(algorithm)?, parse_offset(offset)?))
         }
         [TAILS, offset] => Some(UploadFact::Tail(parse_offset(offset)?)),
+        [TURNS, kind, turn] => Some(UploadFact::Turn(TurnKind::parse(kind)?, Uuid::try_parse(turn).ok()?)),
         _ => None,
     }
 }
@@ -293,6 +323,10 @@ mod tests {
             ),
             (upload_tail(&name, &id, 7), format!("repositories/library/os/_uploads/{id}/tails/7")),
             (upload_tail_staging(&name, &id), format!("repositories/library/os/_uploads/{id}/tails/staging")),
+            (
+                upload_turn(&name, &id, TurnKind::Appending, &Uuid::nil()),
+                format!("repositories/library/os/_uploads/{id}/turns/appending/{}", Uuid::nil()),
+            ),
             (upload_unverified(&name, &id), format!("repositories/library/os/_uploads/{id}/unverified")),
             (repositories(None), "repositories".into()),
             (repositories(Some(&name)), "repositories/library/os".into()),
@@ -315,6 +349,11 @@ mod tests {
             ("hashstates/sha256/1/2", None),
             ("tails/9", Some(UploadFact::Tail(9))),
             ("tails/staging", None),
+            (
+                "turns/closing/00000000-0000-0000-0000-000000000000",
+                Some(UploadFact::Turn(TurnKind::Closing, Uuid::nil())),
+            ),
+            ("turns/else/00000000-0000-0000-0000-000000000000", None),
             ("data", None),
         ];
         for (rest, fact) in rows {

@@ -47,6 +47,69 @@ async fn another_replica_continues() {
     }
 }
 
+#[tokio::test]
+async fn replicas_that_write_at_once_cannot_pass_off_one_content_for_another() {
+    let setup = Setup::filesystem().set("storage.filesystem.shared", "true");
+    let registry = setup.start().await;
+    let (real, claimed) = (Bytes::from_static(b"what is stored"), Bytes::from_static(b"what is hashed"));
+    for (content, status) in [(&real, StatusCode::CREATED), (&claimed, StatusCode::BAD_REQUEST)] {
+        let location = begin(&registry, "").await;
+        registry.patch(&location, real.clone()).await.expect(StatusCode::ACCEPTED);
+        // As if another replica had saved the hash of its own bytes after the ones here had replaced them.
+        let folder = upload_folder(&setup, &location);
+        let state = folder.join(format!("hashstates/sha256/{}", real.len()));
+        std::fs::write(state, go_sha256_state(&claimed)).unwrap();
+        let mark = folder.join("turns/appending/019a0000-0000-7000-8000-000000000000");
+        std::fs::create_dir_all(mark.parent().unwrap()).unwrap();
+        std::fs::write(mark, "").unwrap();
+        let digest = sha256(&content);
+        close(&registry, &location, &digest, "").await.expect(status);
+    }
+    assert_stored(&registry, &sha256(&real), &real).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_a_replica_is_closing_is_not_touched() {
+    let setup = Setup::filesystem().set("storage.filesystem.shared", "true");
+    let registry = setup.start().await;
+    let location = begin(&registry, "").await;
+    registry.patch(&location, "content").await.expect(StatusCode::ACCEPTED);
+    let turns = upload_folder(&setup, &location).join("turns");
+    assert!(!turns.join("appending").is_dir() || turns.join("appending").read_dir().unwrap().next().is_none());
+    std::fs::create_dir_all(turns.join("closing")).unwrap();
+    std::fs::write(turns.join("closing/019a0000-0000-7000-8000-000000000000"), "").unwrap();
+    registry.patch(&location, "more").await.expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
+    let closed = close(&registry, &location, &sha256(b"content"), "").await;
+    closed.expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
+    assert_eq!(offset(&registry, &location).await, 7);
+    registry.delete(&location).await.expect(StatusCode::NO_CONTENT);
+}
+
+/// Where the store keeps an upload of the repository `a/b`.
+fn upload_folder(setup: &Setup, location: &str) -> std::path::PathBuf {
+    let id = location.rsplit('/').next().unwrap();
+    setup.data().join("docker/registry/v2/repositories/a/b/_uploads").join(id)
+}
+
+#[tokio::test]
+async fn another_replica_takes_over_from_one_that_still_writes() {
+    let setup = Setup::filesystem().set("storage.filesystem.shared", "true");
+    let replicas = [setup.start().await, setup.start().await];
+    let content = content(35 << 20);
+    let location = begin(&replicas[0], "").await;
+    let (sender, earlier) = open_patch(&replicas[0], &location);
+    sender.send(Ok(content.slice(..33 << 20))).await.unwrap();
+    let saved = async || Some(offset(&replicas[1], &location).await).filter(|&at| at > 0);
+    let saved = eventually("the earlier is under way", saved).await;
+    patch_at(&replicas[1], &location, saved, content.slice(saved..34 << 20)).await.expect(StatusCode::ACCEPTED);
+    sender.send(Ok(content.slice(33 << 20..))).await.unwrap();
+    drop(sender);
+    earlier.await.unwrap().expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
+    let digest = sha256(&content);
+    close(&replicas[0], &location, &digest, content.slice(34 << 20..)).await.expect(StatusCode::CREATED);
+    assert_stored(&replicas[1], &digest, &content).await;
+}
+
 /// A PATCH that stays open: what is sent here is sent to the registry.
 fn open_patch(
     registry: &Registry,

@@ -282,3 +282,35 @@ fn snapshot(setup: &Setup) -> Vec<(PathBuf, std::time::SystemTime, Vec<u8>)> {
     };
     files(setup).into_iter().map(describe).collect()
 }
+
+#[tokio::test]
+async fn old_uploads_are_purged() {
+    let registry = Setup::filesystem().start().await;
+    let digest = registry.push_blob("a/b", "content").await;
+    for query in ["", "?digest-algorithm=sha512"] {
+        let location = begin(&registry, query).await;
+        registry.patch(&location, "123").await.expect(StatusCode::ACCEPTED);
+    }
+    let setup = registry.setup().clone();
+    drop(registry);
+    let remains = "repositories/c/_uploads/019a0000-0000-7000-8000-000000000000/hashstates/sha256/5";
+    let remains = setup.data().join("docker/registry/v2").join(remains);
+    std::fs::create_dir_all(remains.parent().unwrap()).unwrap();
+    std::fs::write(&remains, "x").unwrap();
+    let all = files(&setup);
+    let data = setup.data().to_string_lossy().into_owned();
+    let purge = async |arguments: &[&str]| {
+        let command = Setup::unsaid().set("storage.filesystem.rootdirectory", &data);
+        let command = arguments.iter().fold(command, |command, argument| command.argument(*argument));
+        let output = command.run("purge-uploads").await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(purge(&["--older-than", "1h"]).await.contains("0 of 3"));
+    assert!(purge(&["--older-than", "0s", "--dry-run"]).await.contains("3 of 3"));
+    assert_eq!(files(&setup), all);
+    assert!(purge(&["--older-than", "0s"]).await.contains("3 of 3"));
+    assert!(files(&setup).iter().all(|file| !file.components().any(|part| part.as_os_str() == "_uploads")));
+    let registry = setup.start().await;
+    assert_stored(&registry, &digest, &Bytes::from_static(b"content")).await;
+}

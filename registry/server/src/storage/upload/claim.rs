@@ -3,7 +3,7 @@
 //! A saved hash state says what the bytes before it were. That stays true only if no two requests add bytes in turn, so a
 //! request claims the upload first. The later request wins, as its client has given up on the earlier one: the earlier is
 //! told to stop, keeps what it received, and the later goes on from there.
-//! Between replicas nothing is claimed; there the driver fences the earlier writer.
+//! What other replicas do is a matter of turns.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -22,6 +22,8 @@ pub(super) struct Closing<'a> {
     pub(super) upload: &'a Upload,
     pub(super) digest: &'a Digest,
     pub(super) claim: &'a Claim,
+    /// No other replica can have touched the bytes that were hashed.
+    pub(super) alone: bool,
 }
 
 /// All the bytes of an upload, not published yet.
@@ -34,7 +36,7 @@ enum Received {
 
 impl Closing<'_> {
     pub(super) async fn run(&self, progress: Progress, last: Option<Incoming>) -> Result<(), StorageError> {
-        let published = if progress.algorithm == self.digest.algorithm() {
+        let published = if self.alone && progress.algorithm == self.digest.algorithm() {
             self.publish(progress, last).await
         } else {
             self.publish_after_reading(progress, last).await
@@ -55,8 +57,8 @@ impl Closing<'_> {
         self.commit(received, &target).await
     }
 
-    /// The bytes went through another hash function than the client names now, so they are read once more, at a path
-    /// where nothing can change them and nobody looks.
+    /// The bytes went through another hash function than the client names now, or not through ours alone, so they are read
+    /// once more, at a path where nothing can change them and nobody looks.
     async fn publish_after_reading(&self, progress: Progress, last: Option<Incoming>) -> Result<(), StorageError> {
         let unverified = layout::upload_unverified(&self.upload.repository, &self.upload.id);
         let (_, received) = self.receive(progress, last, &unverified).await?;

@@ -9,6 +9,7 @@ mod claim;
 mod closing;
 mod progress;
 mod tail;
+mod turn;
 mod writer;
 
 use jiff::Timestamp;
@@ -17,13 +18,14 @@ use oci::{Algorithm, Digest, Hasher, RepositoryName, UploadId};
 pub(crate) use body::{BodyError, Incoming};
 pub(crate) use progress::Upload;
 
-use claim::Claims;
+use claim::{Claim, Claims};
 use closing::Closing;
 use progress::Progress;
+use turn::Turn;
 use writer::UploadWriter;
 
 use super::blob::BlobStore;
-use super::layout::UploadFact;
+use super::layout::{TurnKind, UploadFact};
 use super::{StorageError, detached};
 use crate::driver::DriverClient;
 
@@ -78,13 +80,26 @@ impl UploadStore {
 
     async fn append_to_end(&self, upload: &Upload, incoming: Incoming) -> Result<u64, StorageError> {
         let claim = self.claims.take(upload.id).await?;
-        let progress = Progress::read(&self.driver, upload).await?;
+        let (turn, progress) = Turn::begin(&self.driver, upload, TurnKind::Appending).await?;
+        let appended = self.append_after(upload, progress, incoming, &claim).await;
+        if is_in_order(&appended) {
+            turn.end().await;
+        }
+        appended
+    }
+
+    async fn append_after(
+        &self,
+        upload: &Upload,
+        progress: Progress,
+        incoming: Incoming,
+        claim: &Claim,
+    ) -> Result<u64, StorageError> {
         incoming.check_start(progress.offset)?;
         let mut writer = UploadWriter::open(&self.driver, upload, progress, None).await?;
-        let outcome = writer.take(incoming, &claim, self.limit).await;
-        // After a failure too; then the failure is what the client has to know.
-        let saved = writer.save().await;
-        outcome.and(saved)
+        let taken = writer.take(incoming, claim, self.limit).await;
+        let saved = writer.save().await?;
+        taken.map(|()| saved)
     }
 
     /// Ends an upload, with its last bytes if there are any, and makes it a blob of its repository.
@@ -99,9 +114,14 @@ impl UploadStore {
         let (store, upload, digest) = (self.clone(), upload.clone(), digest.clone());
         detached(async move {
             let claim = store.claims.take(upload.id).await?;
-            let progress = Progress::read(&store.driver, &upload).await?;
-            let closing = Closing { store: &store, upload: &upload, digest: &digest, claim: &claim };
-            closing.run(progress.towards(digest.algorithm()), last).await
+            let (turn, progress) = Turn::begin(&store.driver, &upload, TurnKind::Closing).await?;
+            let closing =
+                Closing { store: &store, upload: &upload, digest: &digest, claim: &claim, alone: turn.is_alone() };
+            let closed = closing.run(progress.towards(digest.algorithm()), last).await;
+            if closed.is_err() && is_in_order(&closed) {
+                turn.end().await;
+            }
+            closed
         })
         .await
     }
@@ -117,7 +137,7 @@ impl UploadStore {
         let (store, digest) = (self.clone(), digest.clone());
         detached(async move {
             let claim = store.claims.take(upload.id).await?;
-            let closing = Closing { store: &store, upload: &upload, digest: &digest, claim: &claim };
+            let closing = Closing { store: &store, upload: &upload, digest: &digest, claim: &claim, alone: true };
             let outcome = closing.run(Progress::none(digest.algorithm()), Some(content)).await;
             if outcome.is_err() {
                 store.discard(&upload).await;
@@ -141,4 +161,15 @@ impl UploadStore {
             tracing::warn!(repository = %upload.repository, upload = %upload.id, error, "the rest of an upload stays");
         }
     }
+}
+
+/// Whether a request has left nothing half done in the store: it succeeded, or failed for what its client did, after what
+/// had come was saved.
+fn is_in_order<T>(outcome: &Result<T, StorageError>) -> bool {
+    use StorageError::{BodyIncomplete, RangeInvalid, SizeInvalid, TooLarge, UploadConflict};
+    let by_client = |error: &StorageError| match error {
+        RangeInvalid { .. } | SizeInvalid { .. } | BodyIncomplete { .. } | TooLarge { .. } | UploadConflict(_) => true,
+        _ => false,
+    };
+    outcome.as_ref().err().is_none_or(by_client)
 }

@@ -27,6 +27,8 @@ pub(super) struct Progress {
     pub(super) has_tail: bool,
     /// What was written down about smaller offsets, and about this one.
     pub(super) saved: Vec<UploadFact>,
+    /// The turns of requests that have not ended, or not in order.
+    pub(super) turns: Vec<UploadFact>,
 }
 
 /// A hash state is small whatever the algorithm.
@@ -41,6 +43,7 @@ impl Upload {
                 layout::upload_hash_state(&self.repository, &self.id, algorithm, offset)
             }
             UploadFact::Tail(offset) => layout::upload_tail(&self.repository, &self.id, offset),
+            UploadFact::Turn(kind, turn) => layout::upload_turn(&self.repository, &self.id, kind, &turn),
         }
     }
 
@@ -57,7 +60,7 @@ impl Upload {
 impl Progress {
     /// Of an upload that has no bytes.
     pub(super) fn none(algorithm: Algorithm) -> Self {
-        Progress { algorithm, offset: 0, has_tail: false, saved: Vec::new() }
+        Progress { algorithm, offset: 0, has_tail: false, saved: Vec::new(), turns: Vec::new() }
     }
 
     /// What the store knows of an upload; it changes nothing.
@@ -74,12 +77,13 @@ impl Progress {
         let has_tail = |offset: u64| facts.contains(&UploadFact::Tail(offset));
         let states = facts.iter().filter_map(|fact| match *fact {
             UploadFact::HashState(algorithm, offset) => Some((offset, algorithm)),
-            UploadFact::Started | UploadFact::Tail(_) => None,
+            _ => None,
         });
         let usable = states.filter(|&(offset, _)| offset % granularity == 0 || has_tail(offset));
         let (offset, algorithm) = usable.max().unwrap_or((0, Algorithm::Sha256));
-        let saved = facts.iter().copied().filter(|fact| *fact != UploadFact::Started).collect();
-        Some(Progress { algorithm, offset, has_tail: has_tail(offset), saved })
+        let said = facts.iter().copied().filter(|fact| *fact != UploadFact::Started);
+        let (turns, saved) = said.partition(|fact| matches!(fact, UploadFact::Turn(..)));
+        Some(Progress { algorithm, offset, has_tail: has_tail(offset), saved, turns })
     }
 
     /// The progress towards content that the client names with `algorithm`: while there are no bytes, nothing is decided.

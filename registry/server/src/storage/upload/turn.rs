@@ -1,0 +1,76 @@
+//! [`Turn`]: one writer of an upload at a time, among the replicas of a store.
+//!
+//! Where several replicas serve a store, a claim within one process says nothing about the others, and the driver's
+//! fence does not reach a hash state or a commit that an overtaken writer is about to send. Then a saved hash state might
+//! belong to other bytes than those in the session, and content with a wrong digest might get to the path of a blob.
+//!
+//! So each request marks its turn in the store, then looks for the marks of others, and takes its mark away when it has
+//! ended in order. Of two requests at once at least one sees the other's mark; it goes on, but its own mark stays for
+//! good. Whoever closes an upload with a mark that is not its own reads the content again before it believes the digest.
+//! An upload that somebody is closing is not touched by others at all.
+//!
+//! No clock is asked: a replica that dies leaves its mark, which costs a reading; when it dies while closing, the upload
+//! has to be started anew.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::progress::{Progress, Upload};
+use crate::driver::DriverClient;
+use crate::storage::StorageError;
+use crate::storage::layout::{TurnKind, UploadFact};
+
+pub(super) struct Turn {
+    driver: DriverClient,
+    upload: Upload,
+    /// `None` over a store with one writer, where the claim is enough.
+    mark: Option<UploadFact>,
+    alone: bool,
+}
+
+impl Turn {
+    /// Takes a turn, and tells how far the upload is.
+    pub(super) async fn begin(
+        driver: &DriverClient,
+        upload: &Upload,
+        kind: TurnKind,
+    ) -> Result<(Self, Progress), StorageError> {
+        let mark = driver.capabilities().shared.then(|| UploadFact::Turn(kind, Uuid::now_v7()));
+        if let Some(mark) = mark {
+            driver.put(&upload.path(mark), Bytes::new()).await?;
+        }
+        let mut turn = Turn { driver: driver.clone(), upload: upload.clone(), mark, alone: true };
+        match turn.look_around().await {
+            Ok(progress) => Ok((turn, progress)),
+            Err(error) => {
+                turn.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn look_around(&mut self) -> Result<Progress, StorageError> {
+        let progress = Progress::read(&self.driver, &self.upload).await?;
+        let mut others = progress.turns.iter().filter(|turn| Some(**turn) != self.mark).peekable();
+        let alone = others.peek().is_none();
+        if others.any(|turn| matches!(turn, UploadFact::Turn(TurnKind::Closing, _))) {
+            return Err(StorageError::UploadConflict(self.upload.id));
+        }
+        self.alone = alone;
+        Ok(progress)
+    }
+
+    /// Whether the hash states can be believed.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Ends the turn of a request after which nothing of it is under way.
+    pub(super) async fn end(self) {
+        let Some(mark) = self.mark.filter(|_| self.alone) else { return };
+        if let Err(error) = self.driver.delete(&self.upload.path(mark)).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload = %self.upload.id, error, "an upload will have to be read again");
+        }
+    }
+}
