@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::say;
 use crate::config::Config;
-use crate::driver::{self, DriverClient, Supervisor};
+use crate::driver::{self, DriverClient, DriverSettings, Supervisor};
 use crate::http::{Address, BindError, Readiness, Server, Settings, Site};
 use crate::schedule;
 use crate::storage::{Registry, StorageError};
@@ -25,6 +25,8 @@ pub(crate) enum StartError {
     Bind(#[from] BindError),
     #[error(transparent)]
     Driver(#[from] driver::StartError),
+    #[error("cannot keep data in {folder}; --data or rootdirectory choose another folder")]
+    Data { folder: String, source: driver::StartError },
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("the operating system refuses what every registry needs")]
@@ -42,7 +44,7 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
         let server = Server::bind(&config.address, config.limits).await?;
         let banner = Banner::of(&config.driver, server.address());
         let (supervisor, client) = tokio::select! {
-            started = Supervisor::start(config.driver) => started?,
+            started = open_store(config.driver) => started?,
             () = stop.next() => return Ok(()),
         };
         let registry = Registry::new(client.clone(), &config.store);
@@ -96,10 +98,25 @@ async fn with_registry(
     config: Config,
     work: impl AsyncFnOnce(&Registry) -> Result<(), StorageError>,
 ) -> Result<(), StartError> {
-    let (supervisor, client) = Supervisor::start(config.driver).await?;
+    let (supervisor, client) = open_store(config.driver).await?;
     let done = work(&Registry::new(client, &config.store)).await;
     supervisor.shutdown().await;
     Ok(done?)
+}
+
+/// Starts the driver. It tells what is wrong with its store, but never the name of a folder: that is told here.
+async fn open_store(settings: DriverSettings) -> Result<(Supervisor, DriverClient), StartError> {
+    let folder = data_folder(&settings);
+    Supervisor::start(settings).await.map_err(|source| match folder {
+        Some(folder) => StartError::Data { folder, source },
+        None => StartError::Driver(source),
+    })
+}
+
+/// Where the filesystem driver keeps its store, as far as it is said.
+fn data_folder(settings: &DriverSettings) -> Option<String> {
+    let written = settings.parameters.get("rootdirectory").filter(|_| settings.name == "filesystem")?;
+    Some(absolute(written).map_or_else(|_| written.clone(), |path| path.display().to_string()))
 }
 
 fn site(registry: Registry, settings: Settings, client: DriverClient) -> Site {
@@ -145,10 +162,8 @@ struct Banner {
 }
 
 impl Banner {
-    fn of(settings: &driver::DriverSettings, address: Address) -> Self {
-        let data = settings.parameters.get("rootdirectory");
-        let data = data.map(|folder| absolute(folder).map_or(folder.clone(), |path| path.display().to_string()));
-        Banner { address, driver: settings.name.clone(), data }
+    fn of(settings: &DriverSettings, address: Address) -> Self {
+        Banner { address, driver: settings.name.clone(), data: data_folder(settings) }
     }
 
     fn show(&self, client: &DriverClient) {
