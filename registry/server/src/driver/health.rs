@@ -12,7 +12,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::error::Fault;
-use super::gate::Gate;
 use super::handshake;
 use super::retry::{Call, within};
 
@@ -21,22 +20,25 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// So many periods without an answer mean that the process hangs.
 const MISSES_MAX: u32 = 3;
 
-/// Watches a driver that the registry started; completes when its process has not answered for too long.
-pub(super) async fn hangs(control: &Channel, gate: &Gate) {
+/// Whether the store can be used, and why not.
+pub(super) type StoreHealth = Result<(), String>;
+
+/// Watches a driver that the registry started, and tells `note` of its store; completes when its process has not answered for too long.
+pub(super) async fn hangs(control: &Channel, note: impl Fn(StoreHealth)) {
     let mut ticks = ticks();
     let mut misses = 0;
     while misses < MISSES_MAX {
         ticks.tick().await;
-        misses = if answers(control, gate).await { 0 } else { misses + 1 };
+        misses = if answers(control, &note).await { 0 } else { misses + 1 };
     }
 }
 
-/// Watches a driver that somebody else runs; completes when another process has taken the place of `instance`.
-pub(super) async fn is_replaced(control: &Channel, gate: &Gate, driver: &str, instance: u64) {
+/// Watches a driver that somebody else runs, and tells `note` of its store; completes when another process has taken the place of `instance`.
+pub(super) async fn is_replaced(control: &Channel, note: impl Fn(StoreHealth), driver: &str, instance: u64) {
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
-        let answers = answers(control, gate).await;
+        let answers = answers(control, &note).await;
         if answers && handshake::hello(control, driver, Call::HELLO).await.is_ok_and(|now| now.instance != instance) {
             return;
         }
@@ -49,16 +51,16 @@ fn ticks() -> Interval {
     ticks
 }
 
-/// Whether the process answers. What it says of its store goes to the gate.
-async fn answers(control: &Channel, gate: &Gate) -> bool {
+/// Whether the process answers.
+async fn answers(control: &Channel, note: impl Fn(StoreHealth)) -> bool {
     let checked = check(control).await;
     let answers = checked.is_ok();
-    gate.set_store(checked.unwrap_or_else(|fault| Err(format!("the driver does not answer: {fault}"))));
+    note(checked.unwrap_or_else(|fault| Err(format!("the driver does not answer: {fault}"))));
     answers
 }
 
 /// The store's health, from a process that answers at all.
-async fn check(control: &Channel) -> Result<Result<(), String>, Fault> {
+async fn check(control: &Channel) -> Result<StoreHealth, Fault> {
     let deadline = Instant::now() + PERIOD;
     if status(control, "", deadline).await? != ServingStatus::Serving {
         return Ok(Err("the driver is stopping".to_owned()));

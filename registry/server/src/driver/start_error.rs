@@ -18,8 +18,10 @@ pub(crate) enum StartError {
     Socket { folder: PathBuf, source: io::Error },
     #[error("the driver's endpoint cannot be used")]
     Endpoint(#[from] InvalidEndpoint),
-    #[error("the driver {driver} ended at its start, by {exit}")]
+    #[error("the driver {driver} ended by {exit}")]
     Exited { driver: String, exit: Exit },
+    #[error("the driver {driver} hangs: it did not answer for 15 seconds")]
+    Hangs { driver: String },
     #[error("the driver {driver} did not answer the handshake: {why}")]
     Silent { driver: String, why: String },
     #[error(

@@ -4,6 +4,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,13 +16,15 @@ use super::channel::Connections;
 use super::client::DriverClient;
 use super::gate::Gate;
 use super::handshake::{self, Greeting};
-use super::health;
-use super::log::Exit;
+use super::health::{self, StoreHealth};
 use super::restart::Restarts;
 use super::retry::Call;
 use super::settings::{DriverSettings, Endpoint, Way};
 use super::spawn::{Process, Spawner};
 use super::start_error::StartError;
+
+/// How long a driver that cannot open its store is left alone before it is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The keeper of the driver. Dropping it kills a driver that the registry has started.
 pub(crate) struct Supervisor {
@@ -37,7 +40,8 @@ impl Supervisor {
         let stop = CancellationToken::new();
         let gate = Arc::new(Gate::new());
         let control = connections.control();
-        let mut keeper = Keeper { settings, host, control, gate: Arc::clone(&gate), stop: stop.clone(), restarts: 0 };
+        let mut keeper =
+            Keeper { settings, host, control, gate: Arc::clone(&gate), stop: stop.clone(), restarts: 0, worked: false };
         let driver = keeper.bring_up().await?;
         keeper.admit_calls(&driver);
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep(driver)));
@@ -110,6 +114,8 @@ struct Keeper {
     gate: Arc<Gate>,
     stop: CancellationToken,
     restarts: u64,
+    /// It was ready once.
+    worked: bool,
 }
 
 impl Keeper {
@@ -128,20 +134,16 @@ impl Keeper {
     }
 
     async fn watch(&self, driver: &mut Driver) -> Ending {
-        let (name, instance) = (&self.settings.name, driver.instance);
-        let gone = match &mut driver.process {
-            Some(process) => tokio::select! {
-                () = self.stop.cancelled() => return Ending::Stop,
-                exit = process.exited() => exit.to_string(),
-                () = health::hangs(&self.control, &self.gate) => "it hangs: it did not answer in 15 seconds".to_owned(),
-            },
-            None => tokio::select! {
-                () = self.stop.cancelled() => return Ending::Stop,
-                () = self.gate.met_unconfigured() => "it is not configured".to_owned(),
-                () = health::is_replaced(&self.control, &self.gate, name, instance) => "another took its place".to_owned(),
-            },
-        };
-        Ending::Gone(gone)
+        let (name, instance, attached) = (&self.settings.name, driver.instance, driver.process.is_none());
+        let note = |health| self.gate.set_store(health);
+        tokio::select! {
+            () = self.stop.cancelled() => Ending::Stop,
+            loss = self.loss(&mut driver.process, note) => Ending::Gone(loss.to_string()),
+            () = self.gate.met_unconfigured(), if attached => Ending::Gone("it is not configured".to_owned()),
+            () = health::is_replaced(&self.control, note, name, instance), if attached => {
+                Ending::Gone("another process took its place".to_owned())
+            }
+        }
     }
 
     /// From here on calls wait.
@@ -186,8 +188,7 @@ impl Keeper {
             process = self.host.launch()?;
             greeting = self.greet(&mut process).await?;
         }
-        let configuring = handshake::configure(&self.control, &self.settings.name, &self.settings.parameters);
-        let capabilities = self.unless_exited(&mut process, configuring).await?;
+        let capabilities = self.configure(&mut process).await?;
         let pid = process.as_ref().map(Process::pid);
         tracing::info!(driver = self.settings.name, version = greeting.version, pid, "the driver is ready");
         Ok(Driver { process, instance: greeting.instance, capabilities })
@@ -197,7 +198,7 @@ impl Keeper {
         // Nothing says when somebody else starts a driver; ours has just been started.
         let call = if process.is_some() { Call::HELLO } else { Call::HELLO_ATTACHED };
         let greeting = handshake::hello(&self.control, &self.settings.name, call);
-        let greeting = self.unless_exited(process, greeting).await?;
+        let greeting = self.unless_lost(process, greeting).await?;
         match process {
             Some(process) if process.nonce() != greeting.nonce => {
                 Err(StartError::Impostor { driver: self.settings.name.clone() })
@@ -206,8 +207,24 @@ impl Keeper {
         }
     }
 
-    /// What `call` comes to, unless the process ends first.
-    async fn unless_exited<T>(
+    /// A registry does not start without its store. Later a back end that is down must not cost its driver its life.
+    async fn configure(&self, process: &mut Option<Process>) -> Result<Capabilities, StartError> {
+        let (name, parameters) = (&self.settings.name, &self.settings.parameters);
+        loop {
+            let configuring = handshake::configure(&self.control, name, parameters);
+            match self.unless_lost(process, configuring).await {
+                Err(problem @ StartError::Store { .. }) if self.worked => {
+                    tracing::error!(driver = name, %problem, "the driver has no store");
+                    self.gate.give_up(problem.to_string());
+                    sleep(STORE_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What `call` comes to, unless the process ends or hangs before.
+    async fn unless_lost<T>(
         &self,
         process: &mut Option<Process>,
         call: impl Future<Output = Result<T, StartError>>,
@@ -215,11 +232,23 @@ impl Keeper {
         tokio::select! {
             biased;
             outcome = call => outcome,
-            exit = exited(process) => Err(StartError::Exited { driver: self.settings.name.clone(), exit }),
+            // Until it is configured, nothing is expected of its store.
+            loss = self.loss(process, |_| {}) => Err(loss),
         }
     }
 
-    fn admit_calls(&self, driver: &Driver) {
+    /// Never completes for a driver that somebody else runs.
+    async fn loss(&self, process: &mut Option<Process>, note: impl Fn(StoreHealth)) -> StartError {
+        let Some(process) = process else { return pending().await };
+        let driver = self.settings.name.clone();
+        tokio::select! {
+            exit = process.exited() => StartError::Exited { driver, exit },
+            () = health::hangs(&self.control, note) => StartError::Hangs { driver },
+        }
+    }
+
+    fn admit_calls(&mut self, driver: &Driver) {
+        self.worked = true;
         if driver.capabilities.durability == Durability::Volatile {
             tracing::warn!(driver = self.settings.name, "the driver forgets its store when its process ends");
         }
@@ -231,13 +260,5 @@ impl Keeper {
         if let Some(process) = &mut driver.process {
             process.stop().await;
         }
-    }
-}
-
-/// Never completes for a driver that somebody else runs.
-async fn exited(process: &mut Option<Process>) -> Exit {
-    match process {
-        Some(process) => process.exited().await,
-        None => pending().await,
     }
 }

@@ -23,7 +23,7 @@ async fn drivers_that_cannot_be_used_are_refused_with_a_sentence() {
         (
             "crashing",
             Socket::Inherit,
-            "the driver crashing ended at its start, by exit code 3; the last it said:\n  the disk is on fire",
+            "the driver crashing ended by exit code 3; the last it said:\n  the disk is on fire",
         ),
         ("foreign", Socket::Path, "speaks storagedriver.v9, and this registry speaks storagedriver.v1alpha1"),
         ("impostor", Socket::Path, "is not the process that was started for it"),

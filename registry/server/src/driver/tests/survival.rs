@@ -129,6 +129,20 @@ async fn a_driver_that_stands_still_for_ten_seconds_is_neither_given_up_nor_kill
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_hangs_is_replaced_and_the_upload_goes_on() {
+    let (place, content) = (Place::new(), content(32 * MEBIBYTE));
+    let (supervisor, client) = place.filesystem().await;
+    let hanging = async {
+        sleep(Duration::from_millis(20)).await;
+        signal(&client, Signal::STOP);
+    };
+    tokio::join!(upload(&client, "stuck", &content), hanging);
+    assert!(client.get(&path("/blobs/stuck"), content.len()).await.unwrap() == content);
+    assert_eq!(client.status().restarts, 1);
+    supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_uploads_share_the_budget_and_all_come_to_their_end() {
     let (place, content) = (Place::new(), content(8 * MEBIBYTE));
     let (supervisor, client) = place.filesystem().await;
