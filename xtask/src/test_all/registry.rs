@@ -15,13 +15,26 @@ pub(super) struct Site {
     folder: PathBuf,
     log: PathBuf,
     driver: &'static str,
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Site {
     /// An empty store in a new folder.
     pub(super) fn new(workshop: &Workshop, purpose: &str, driver: &'static str) -> Outcome<Site> {
         let bulkhead = workshop.bulkhead.clone();
-        Ok(Site { bulkhead, folder: workshop.folder(purpose)?, log: workshop.log(purpose), driver })
+        Ok(Site {
+            bulkhead,
+            folder: workshop.folder(purpose)?,
+            log: workshop.log(purpose),
+            driver,
+            settings: Vec::new(),
+        })
+    }
+
+    /// With a setting beside the usual ones, by the name of its environment variable.
+    pub(super) fn set(mut self, name: &'static str, value: &'static str) -> Site {
+        self.settings.push((name, value));
+        self
     }
 
     /// Starts on a free port.
@@ -32,7 +45,7 @@ impl Site {
     /// Starts at an address, which an earlier start may have had.
     pub(super) fn start_at(&self, address: &str) -> Outcome<Registry> {
         let mut command = server(&self.bulkhead);
-        command.arg("serve").args(["--addr", address]);
+        command.arg("serve").args(["--addr", address]).envs(self.settings.iter().copied());
         match self.driver {
             "filesystem" => command.arg("--data").arg(self.folder.join("data")),
             other => command.arg(configuration(&self.folder, other)?),
