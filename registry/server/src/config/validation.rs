@@ -1,6 +1,6 @@
-//! The section `validation`: what may be pushed as a manifest.
+//! The section `validation`: what may be pushed.
 
-use crate::storage::ManifestRules;
+use crate::storage::{ManifestRules, Settings};
 
 use super::ConfigError;
 use super::section::Section;
@@ -8,14 +8,21 @@ use super::section::Section;
 /// Every manifest that is pushed or read is in memory as a whole.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
-pub(super) fn manifest_rules(mut validation: Section) -> Result<ManifestRules, ConfigError> {
-    let usual = ManifestRules::default();
+pub(super) fn settings(mut validation: Section) -> Result<Settings, ConfigError> {
     let disabled = validation.flag("disabled")?.unwrap_or(false);
-    let mut manifests = validation.section("manifests")?;
+    let manifests = manifest_rules(validation.section("manifests")?, disabled)?;
+    let mut blobs = validation.section("blobs")?;
+    let blob_bytes_max = blobs.value("maxbytes", "a number of bytes", |text| text.parse().ok())?;
+    blobs.finish()?;
+    validation.finish()?;
+    Ok(Settings { blob_bytes_max, manifests })
+}
+
+fn manifest_rules(mut manifests: Section, disabled: bool) -> Result<ManifestRules, ConfigError> {
+    let usual = ManifestRules::default();
     let bytes_max = manifests.value("maxbytes", "a number of bytes from 1 to 67108864", bytes)?;
     let sparse = sparse_indexes(manifests.section("indexes")?)?;
     manifests.finish()?;
-    validation.finish()?;
     Ok(ManifestRules {
         bytes_max: bytes_max.unwrap_or(usual.bytes_max),
         allow_sparse_indexes: disabled || sparse.unwrap_or(usual.allow_sparse_indexes),

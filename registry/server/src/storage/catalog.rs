@@ -11,7 +11,7 @@ use oci::RepositoryName;
 use crate::driver::DriverClient;
 
 use super::error::{Found, StorageError};
-use super::layout::{self, RepositoryChild};
+use super::layout;
 use super::page::Page;
 
 /// How many names are fetched at once from one folder.
@@ -62,18 +62,18 @@ impl Catalog {
 
 /// A walk over all folders that could be repositories, depth first. Only names that can be names of repositories are
 /// entered, so their length bounds its depth.
-struct Descent {
+pub(super) struct Descent {
     /// From the root downwards.
     folders: Vec<Folder>,
 }
 
 impl Descent {
     /// Begins behind the folder `after`, with those below it.
-    fn after(after: Option<&RepositoryName>) -> Self {
+    pub(super) fn after(after: Option<&RepositoryName>) -> Self {
         let mut folders = Vec::new();
         let mut above = None;
         for component in after.into_iter().flat_map(|name| name.as_str().split('/')) {
-            let below = child(above.as_ref(), component);
+            let below = layout::repository_child(above.as_ref(), component);
             folders.push(Folder::new(above, Some(component.to_owned())));
             above = below;
         }
@@ -81,7 +81,7 @@ impl Descent {
         Descent { folders }
     }
 
-    async fn next(&mut self, driver: &DriverClient) -> Result<Option<RepositoryName>, StorageError> {
+    pub(super) async fn next(&mut self, driver: &DriverClient) -> Result<Option<RepositoryName>, StorageError> {
         while let Some(folder) = self.folders.last_mut() {
             if let Some(name) = folder.next(driver).await? {
                 self.folders.push(Folder::new(Some(name.clone()), None));
@@ -116,17 +116,9 @@ impl Folder {
     async fn fetch(&mut self, driver: &DriverClient) -> Result<(), StorageError> {
         let below = self.name.as_ref();
         let page = driver.list(&layout::repositories(below), self.after.as_deref(), LISTING).await?;
-        self.fetched.extend(page.entries.iter().filter_map(|entry| child(below, &entry.name)));
+        self.fetched.extend(page.entries.iter().filter_map(|entry| layout::repository_child(below, &entry.name)));
         self.exhausted = !page.more;
         self.after = page.entries.into_iter().last().map(|entry| entry.name);
         Ok(())
-    }
-}
-
-/// The folder below `above` that a listing calls `entry`, unless it is one of the store's own.
-fn child(above: Option<&RepositoryName>, entry: &str) -> Option<RepositoryName> {
-    match layout::repository_child(above, entry)? {
-        RepositoryChild::Name(name) => Some(name),
-        RepositoryChild::Manifests | RepositoryChild::Uploads => None,
     }
 }

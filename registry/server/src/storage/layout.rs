@@ -249,25 +249,14 @@ pub(crate) fn repositories(below: Option<&RepositoryName>) -> Path {
     }
 }
 
-/// What a name in a listing of [`repositories`] is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RepositoryChild {
-    /// A repository, or the beginning of the name of some.
-    Name(RepositoryName),
-    /// [`manifests`]: the folder listed is a repository.
-    Manifests,
-    /// [`uploads`].
-    Uploads,
-}
-
-/// Understands one name of a listing of [`repositories`]; `None` for what is of no repository.
-pub(crate) fn repository_child(below: Option<&RepositoryName>, child: &str) -> Option<RepositoryChild> {
-    match (child, below) {
-        (MANIFESTS, Some(_)) => Some(RepositoryChild::Manifests),
-        (UPLOADS, Some(_)) => Some(RepositoryChild::Uploads),
-        (_, Some(name)) => RepositoryName::parse(&format!("{name}/{child}")).ok().map(RepositoryChild::Name),
-        (_, None) => RepositoryName::parse(child).ok().map(RepositoryChild::Name),
-    }
+/// The repository, or beginning of the name of some, that a listing of [`repositories`] calls `child`; `None` for what
+/// belongs to `below` itself.
+pub(crate) fn repository_child(below: Option<&RepositoryName>, child: &str) -> Option<RepositoryName> {
+    let name = match below {
+        Some(above) => RepositoryName::parse(&format!("{above}/{child}")),
+        None => RepositoryName::parse(child),
+    };
+    name.ok()
 }
 
 /// The digest whose link lies at `path` below `folder`, as in the folders of revisions, signatures, referrers and tag indexes.
@@ -367,12 +356,11 @@ mod tests {
         let name = |text| RepositoryName::parse(text).unwrap();
         let below = name("a/b");
         let rows = [
-            (None, "a", Some(RepositoryChild::Name(name("a")))),
+            (None, "a", Some(name("a"))),
             (None, "_uploads", None),
             (None, "Not.A_Name", None),
-            (Some(&below), "c", Some(RepositoryChild::Name(name("a/b/c")))),
-            (Some(&below), "_manifests", Some(RepositoryChild::Manifests)),
-            (Some(&below), "_uploads", Some(RepositoryChild::Uploads)),
+            (Some(&below), "c", Some(name("a/b/c"))),
+            (Some(&below), "_manifests", None),
             (Some(&below), "_layers", None),
         ];
         for (below, child, expected) in rows {

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use futures::TryStreamExt;
 use oci::{RepositoryName, UploadId};
 
-use super::StorageError;
-use super::layout::{self, RepositoryChild};
+use super::catalog::Descent;
 use super::upload::Upload;
+use super::{StorageError, layout};
 use crate::driver::DriverClient;
 
 const PAGE: usize = 1000;
@@ -28,9 +28,9 @@ pub(crate) struct Purged {
 pub(crate) async fn purge_uploads(driver: &DriverClient, age: Duration, dry_run: bool) -> Result<Purged, StorageError> {
     let Some(before) = SystemTime::now().checked_sub(age) else { return Ok(Purged::default()) };
     let mut purge = Purge { driver, before, dry_run, purged: Purged::default() };
-    let mut waiting = vec![None];
-    while let Some(folder) = waiting.pop() {
-        waiting.extend(purge.visit(folder).await?.into_iter().map(Some));
+    let mut descent = Descent::after(None);
+    while let Some(repository) = descent.next(driver).await? {
+        purge.purge_repository(&repository).await?;
     }
     Ok(purge.purged)
 }
@@ -43,25 +43,18 @@ struct Purge<'a> {
 }
 
 impl Purge<'_> {
-    /// Purges the uploads of one folder of the tree of repositories, and tells which ones are below it.
-    async fn visit(&mut self, folder: Option<RepositoryName>) -> Result<Vec<RepositoryName>, StorageError> {
-        let mut below = Vec::new();
-        for name in self.names(&layout::repositories(folder.as_ref())).await? {
-            match (layout::repository_child(folder.as_ref(), &name), &folder) {
-                (Some(RepositoryChild::Name(child)), _) => below.push(child),
-                (Some(RepositoryChild::Uploads), Some(repository)) => self.purge_repository(repository).await?,
-                _ => {}
+    async fn purge_repository(&mut self, repository: &RepositoryName) -> Result<(), StorageError> {
+        let (folder, mut after) = (layout::uploads(repository), None::<String>);
+        loop {
+            let page = self.driver.list(&folder, after.as_deref(), PAGE).await?;
+            for id in page.entries.iter().filter_map(|entry| UploadId::parse(&entry.name).ok()) {
+                self.purge_upload(Upload { repository: repository.clone(), id }).await?;
+            }
+            after = page.entries.into_iter().last().map(|entry| entry.name);
+            if !page.more {
+                return Ok(());
             }
         }
-        Ok(below)
-    }
-
-    async fn purge_repository(&mut self, repository: &RepositoryName) -> Result<(), StorageError> {
-        let ids = self.names(&layout::uploads(repository)).await?;
-        for id in ids.iter().filter_map(|name| UploadId::parse(name).ok()) {
-            self.purge_upload(Upload { repository: repository.clone(), id }).await?;
-        }
-        Ok(())
     }
 
     async fn purge_upload(&mut self, upload: Upload) -> Result<(), StorageError> {
@@ -83,16 +76,5 @@ impl Purge<'_> {
         let folder = layout::upload(&upload.repository, &upload.id);
         let traces: Vec<_> = self.driver.walk(&folder, None).map_ok(|entry| entry.info.modified).try_collect().await?;
         Ok(traces.into_iter().max())
-    }
-
-    async fn names(&self, folder: &storagedriver_proto::Path) -> Result<Vec<String>, StorageError> {
-        let mut names: Vec<String> = Vec::new();
-        loop {
-            let page = self.driver.list(folder, names.last().map(String::as_str), PAGE).await?;
-            names.extend(page.entries.into_iter().map(|entry| entry.name));
-            if !page.more {
-                return Ok(names);
-            }
-        }
     }
 }

@@ -247,6 +247,21 @@ async fn a_driver_that_persists_only_whole_parts() {
 }
 
 #[tokio::test]
+async fn a_blob_larger_than_the_operator_wants_is_refused() {
+    let registry = Setup::memory().set("validation.blobs.maxbytes", "400000").start().await;
+    for (length, status) in [(400_000, StatusCode::CREATED), (400_001, StatusCode::PAYLOAD_TOO_LARGE)] {
+        let content = content(length);
+        let digest = sha256(&content);
+        for way in [Way::Post, Way::PostPut] {
+            push(&registry, way, "", &digest, &content).await.0.expect(status);
+        }
+        let location = begin(&registry, "").await;
+        registry.patch(&location, content.slice(..300_000)).await.expect(StatusCode::ACCEPTED);
+        close(&registry, &location, &digest, content.slice(300_000..)).await.expect(status);
+    }
+}
+
+#[tokio::test]
 async fn a_read_only_registry_writes_nothing() {
     let registry = Setup::filesystem().start().await;
     let digest = registry.push_blob("a/b", "content").await;
