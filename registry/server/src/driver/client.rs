@@ -240,7 +240,8 @@ impl DriverClient {
         self.gate().pass(attempts.deadline()).await?;
         let mut request = Request::new(message);
         request.set_timeout(attempts.remaining());
-        let answer = send(Client::new(self.connections().control()), request);
+        // On the heap: inline, each caller's future would be larger by the whole of a call's.
+        let answer = Box::pin(send(Client::new(self.connections().control()), request));
         Ok(within(attempts.deadline(), answer).await??.into_inner())
     }
 

@@ -42,11 +42,9 @@ mod write_stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answers::{Capabilities, Durability, Info, ListEntry, ListPage, WalkEntry};
 pub(crate) use client::{DriverClient, RedirectMethod};
 pub(crate) use error::{DriverError, DriverErrorKind};
 pub(crate) use gate::Status;
-pub(crate) use read::ContentReader;
 pub(crate) use settings::{DriverSettings, Endpoint, Executable, RestartLimits, Socket, Spawn, TlsFiles, Way};
 pub(crate) use start_error::StartError;
 pub(crate) use supervisor::Supervisor;

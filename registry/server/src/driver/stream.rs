@@ -36,7 +36,7 @@ impl DriverClient {
         self.gate().pass(deadline).await?;
         let lease = within(deadline, self.connections().lease_bulk()).await?;
         let lease = lease.ok_or_else(|| Fault::down("the registry is shutting down"))?;
-        let answer = within(deadline, send(lease.client(), Request::new(message))).await??;
+        let answer = within(deadline, Box::pin(send(lease.client(), Request::new(message)))).await??;
         Ok(Incoming { messages: answer.into_inner(), _lease: lease })
     }
 }

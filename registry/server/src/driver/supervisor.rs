@@ -164,10 +164,10 @@ impl Keeper {
                 self.gate.give_up(format!("the driver {} keeps failing; its log says why", self.settings.name));
             }
             let stop = self.stop.clone();
-            let attempt = async {
+            let attempt = Box::pin(async {
                 sleep(verdict.restart_after).await;
                 self.bring_up().await
-            };
+            });
             let problem = match stop.run_until_cancelled(attempt).await? {
                 Ok(driver) => return Some(driver),
                 Err(problem) => problem,

@@ -114,7 +114,7 @@ impl Script {
 
     fn open(&mut self, open: &Open) -> u64 {
         let offset = usize::try_from(open.offset).unwrap();
-        assert!(offset <= self.persisted && open.offset % GRANULARITY == 0, "opened at {offset}");
+        assert!(offset <= self.persisted && open.offset.is_multiple_of(GRANULARITY), "opened at {offset}");
         self.session.truncate(offset);
         self.persisted = offset;
         open.offset
