@@ -32,8 +32,11 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, usize), ConfigError> {
-        let (event, span) =
-            self.parser.next().unwrap_or(Ok((Event::StreamEnd, Default::default()))).map_err(invalid)?;
+        let (event, span) = self
+            .parser
+            .next()
+            .unwrap_or(Ok((Event::StreamEnd, Default::default())))
+            .map_err(|problem| invalid(&problem))?;
         Ok((event, span.start.line()))
     }
 
@@ -81,7 +84,7 @@ fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
 
-fn invalid(problem: ScanError) -> ConfigError {
+fn invalid(problem: &ScanError) -> ConfigError {
     ConfigError::new(format!("line {} is not YAML: {}", problem.marker().line(), problem.info()))
 }
 

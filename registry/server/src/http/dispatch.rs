@@ -23,15 +23,16 @@ pub(super) async fn dispatch(site: &Site, route: Route, request: Request) -> Ans
         Route::Referrers(name, subject) => referrers::list(site, name, digest(&subject)?, request).await,
         Route::Manifest(name, reference) => manifest(site, name, &reference, request).await,
         Route::Blob(name, text) => blob(site, name, digest(&text)?, request).await,
-        Route::Uploads(name) => uploads::post(site, name, request).await,
-        Route::Upload(name, id) => upload(site, name, upload_id(&id)?, request).await,
+        // What writes does much and comes seldom: boxed, it does not make the future of every small read as large.
+        Route::Uploads(name) => Box::pin(uploads::post(site, name, request)).await,
+        Route::Upload(name, id) => Box::pin(upload(site, name, upload_id(&id)?, request)).await,
     }
 }
 
 async fn manifest(site: &Site, name: RepositoryName, reference: &str, request: Request) -> Answer {
     match *request.method() {
-        Method::PUT => manifests::put(site, name, given(reference)?, request).await,
-        Method::DELETE => manifests::delete(site, name, given(reference)?).await,
+        Method::PUT => Box::pin(manifests::put(site, name, given(reference)?, request)).await,
+        Method::DELETE => Box::pin(manifests::delete(site, name, given(reference)?)).await,
         _ => manifests::get(site, name, looked_up(reference)?, request).await,
     }
 }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use oci::ErrorCode;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) struct HttpError {
     message: String,
     /// Each becomes an error of its own.
     details: Vec<Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -29,14 +29,7 @@ impl HttpError {
     /// An error with the status that belongs to `code`; `message` is a sentence for the client.
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        HttpError {
-            code,
-            status,
-            message: message.into(),
-            details: Vec::new(),
-            headers: HeaderMap::new(),
-            source: None,
-        }
+        HttpError { code, status, message: message.into(), details: Vec::new(), headers: Vec::new(), source: None }
     }
 
     /// For the few failures whose status is not the usual one of their code.
@@ -59,7 +52,7 @@ impl HttpError {
     }
 
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -89,7 +82,7 @@ impl HttpError {
         let body = oci::error_body(self.code, &self.message, &self.details);
         let mut response = json_response(&body);
         *response.status_mut() = self.status;
-        response.headers_mut().extend(self.headers.clone());
+        response.headers_mut().extend(self.headers.iter().cloned());
         response
     }
 }

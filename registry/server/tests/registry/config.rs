@@ -1,6 +1,8 @@
 //! Configurations as an operator meets them: what is understood, and the sentence for what is not.
 
-use crate::support::Setup;
+use reqwest::{Method, StatusCode};
+
+use crate::support::{Answer, Setup, sha256};
 
 /// What `check-config` says about a file with `text`, and its exit code.
 async fn check(text: &str) -> (String, i32) {
@@ -41,6 +43,10 @@ async fn what_is_not_understood_is_refused_with_a_sentence() {
             "version: 0.1\nlog: {level: loud}\nstorage: {memory: }",
             "log.level (line 2) should be error, warn, info or debug",
         ),
+        (
+            "version: 0.1\nvalidation: {blobs: {maxbytes: -1}}\nstorage: {memory: }",
+            "validation.blobs.maxbytes (line 2) should be a number of bytes",
+        ),
         ("version: 0.1\n\tstorage: x", "is not YAML: "),
         ("- a", "the configuration has no settings"),
     ];
@@ -75,6 +81,15 @@ health:
 ";
     let (said, code) = check(text).await;
     assert!(code == 0 && said.contains("would do, with the driver filesystem"), "{said}");
+}
+
+#[tokio::test]
+async fn the_largest_blob_is_what_the_operator_says() {
+    let registry = Setup::memory().set("validation.blobs.maxbytes", "10").start().await;
+    registry.push_blob("a", "0123456789").await;
+    let location = format!("/v2/a/blobs/uploads/?digest={}", sha256(b"0123456789a"));
+    let answer = Answer::to(registry.request(Method::POST, &location).body("0123456789a")).await;
+    answer.expect_error(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID");
 }
 
 #[tokio::test]
