@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::stub::{Served, configuration, error, parameters, stat};
+use crate::stub::{Served, configuration, error, parameters, soon, stat};
 
 fn health_of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -60,7 +60,7 @@ async fn health_follows_the_back_end() {
     {
         client.put(PutRequest { path: path.to_owned(), ..Default::default() }).await.unwrap();
         let next = async { while watched.message().await.unwrap().unwrap().status() != wanted {} };
-        tokio::time::timeout(Duration::from_secs(15), next).await.expect(path);
+        soon(next).await;
     }
     let process = HealthClient::new(served.connect().await).check(health_of("")).await.unwrap().into_inner();
     assert_eq!(process.status(), ServingStatus::Serving);
@@ -72,6 +72,6 @@ async fn a_stop_is_told_to_those_who_watch_and_waits_for_nobody_idle() {
     let mut watched = HealthClient::new(served.connect().await).watch(health_of("")).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     served.stop.cancel();
-    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    tokio::time::timeout(Duration::from_secs(5), served.ended).await.unwrap().unwrap().unwrap();
+    assert_eq!(soon(watched.message()).await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    tokio::time::timeout(Duration::from_secs(5), served.ended).await.expect("no wait").unwrap().unwrap();
 }

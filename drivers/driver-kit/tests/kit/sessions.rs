@@ -1,5 +1,7 @@
 //! The turns that the kit keeps at a staging path, so that drivers need not.
 
+use std::time::Duration;
+
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use storagedriver_proto::v1alpha1::write_request::{Kind, Open};
@@ -9,7 +11,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::stub::{Served, error};
+use crate::stub::{Served, error, soon};
 
 type Client = StorageDriverClient<Channel>;
 
@@ -32,8 +34,11 @@ impl Stream {
     }
 
     async fn ended(&mut self) -> Result<(), Status> {
-        while self.answers.message().await?.is_some() {}
-        Ok(())
+        soon(async {
+            while self.answers.message().await?.is_some() {}
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -42,11 +47,14 @@ async fn events(client: &mut Client) -> String {
     String::from_utf8(events.to_vec()).unwrap()
 }
 
-/// Waits until the stub has begun to write.
-async fn until_writing(client: &mut Client) {
-    while !events(client).await.ends_with("write-begins") {
-        tokio::task::yield_now().await;
-    }
+/// Waits until `event` is the last thing that happened.
+async fn until(client: &mut Client, event: &str) {
+    soon(async {
+        while !events(client).await.ends_with(event) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 fn commit(size: u64) -> CommitRequest {
@@ -59,7 +67,7 @@ async fn a_newer_open_waits_for_the_write_under_way_and_fences() {
     let mut older = Stream::open(&mut client, 0).await.unwrap();
     older.send(Kind::Data("one".into()));
     older.send(Kind::Data("two".into()));
-    until_writing(&mut client).await;
+    until(&mut client, "write-begins").await;
     let _newer = Stream::open(&mut client, 0).await.unwrap();
     assert_eq!(error(older.ended().await).reason(), Reason::Fenced);
     assert_eq!(events(&mut client).await, "open write-begins write-ends open");
@@ -80,11 +88,9 @@ async fn a_write_is_finished_though_its_caller_is_gone() {
     let (_served, mut client) = Served::configured(&[]).await;
     let mut stream = Stream::open(&mut client, 0).await.unwrap();
     stream.send(Kind::Data("one".into()));
-    until_writing(&mut client).await;
+    until(&mut client, "write-begins").await;
     drop(stream);
-    while !events(&mut client).await.ends_with("write-ends") {
-        tokio::task::yield_now().await;
-    }
+    until(&mut client, "write-ends").await;
 }
 
 #[tokio::test]
@@ -104,7 +110,7 @@ async fn delete_waits_for_its_turn_and_fences_what_lies_below() {
     for (path, recursive) in [("/staging", false), ("/staging", true)] {
         let mut stream = Stream::open(&mut client, 0).await.unwrap();
         stream.send(Kind::Data("one".into()));
-        until_writing(&mut client).await;
+        until(&mut client, "write-begins").await;
         client.delete(DeleteRequest { path: path.to_owned(), recursive }).await.unwrap();
         assert_eq!(error(stream.ended().await).reason(), Reason::Fenced);
         assert!(events(&mut client).await.ends_with("write-begins write-ends delete"));
