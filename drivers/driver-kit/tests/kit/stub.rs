@@ -80,7 +80,7 @@ impl StorageDriver for Stub {
             "/panic" => panic!("asked to"),
             "/hang" => self.state.hang().await,
             "/dropped" => return Ok(info(self.state.dropped.load(Ordering::SeqCst))),
-            "/wordy" => return Err(Error::new(ErrorKind::Internal, "é".repeat(3000)).with_source("/home/secret")),
+            "/wordy" => return Err(Error::new(ErrorKind::Internal, "é".repeat(3000)).with_source("a secret place")),
             _ => {}
         }
         Ok(info(0))
