@@ -171,10 +171,7 @@ impl ManifestStore {
     async fn has(&self, name: &RepositoryName, need: Need, digest: &Digest) -> Result<bool, StorageError> {
         match need {
             Need::Manifest => self.revisions.exists(name, digest).await,
-            Need::Blob => match self.blobs.stat(name, digest).await {
-                Err(StorageError::BlobUnknown(_)) => Ok(false),
-                found => found.map(|_| true),
-            },
+            Need::Blob => self.blobs.is_linked(name, digest).await,
         }
     }
 

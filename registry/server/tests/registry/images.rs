@@ -42,10 +42,10 @@ pub(crate) fn index(children: &[Vec<u8>], fields: Value) -> Vec<u8> {
 }
 
 fn with(mut manifest: Value, fields: Value) -> Vec<u8> {
-    for (name, value) in fields.as_object().unwrap() {
-        manifest[name] = value.clone();
-    }
-    manifest.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    let Value::Object(fields) = fields else { panic!("fields come in an object: {fields}") };
+    let entries = manifest.as_object_mut().unwrap();
+    entries.extend(fields);
+    entries.retain(|_, value| !value.is_null());
     manifest.to_string().into_bytes()
 }
 

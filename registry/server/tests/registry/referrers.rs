@@ -113,9 +113,9 @@ async fn the_list_follows_pushes_and_deletions() {
         push(&registry, "a", None, &referrer(&subject, 2, "x/y")).await;
         assert_eq!(listed(&registry, "a", &subject_digest).await, in_order(vec![first.clone(), second.clone()]));
         registry.delete(&format!("/v2/a/manifests/{second}")).await.expect(StatusCode::ACCEPTED);
-        assert_eq!(listed(&registry, "a", &subject_digest).await, [first.clone()]);
+        assert_eq!(listed(&registry, "a", &subject_digest).await, std::slice::from_ref(&first));
         registry.delete(&format!("/v2/a/manifests/{subject_digest}")).await.expect(StatusCode::ACCEPTED);
-        assert_eq!(listed(&registry, "a", &subject_digest).await, [first.clone()]);
+        assert_eq!(listed(&registry, "a", &subject_digest).await, std::slice::from_ref(&first));
         registry.delete(&format!("/v2/a/manifests/{first}")).await.expect(StatusCode::ACCEPTED);
         assert!(listed(&registry, "a", &subject_digest).await.is_empty());
     }
