@@ -66,13 +66,14 @@ async fn read_lines(stderr: impl AsyncRead + Unpin, driver: String, pid: u32, la
     let mut stderr = BufReader::new(stderr);
     let mut rate = Rate::starting(Instant::now());
     while let Some(text) = next_line(&mut stderr).await {
-        keep(&last, &text);
+        let line = Line::parse(&text);
+        keep(&last, &line);
         let (emit, dropped) = rate.admit(Instant::now());
         if dropped > 0 {
             tracing::warn!(driver, pid, dropped, "the driver said too much, and some of its lines were dropped");
         }
         if emit {
-            Line::parse(&text).emit(&driver, pid);
+            line.emit(&driver, pid);
         }
     }
 }
@@ -92,12 +93,12 @@ async fn next_line(stderr: &mut (impl AsyncBufReadExt + Unpin)) -> Option<String
     }
 }
 
-fn keep(last: &Mutex<VecDeque<String>>, text: &str) {
+fn keep(last: &Mutex<VecDeque<String>>, line: &Line) {
     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
     if last.len() == KEPT_LINES {
         last.pop_front();
     }
-    last.push_back(text.chars().take(KEPT_CHARACTERS).collect());
+    last.push_back(line.to_string().chars().take(KEPT_CHARACTERS).collect());
 }
 
 /// So many lines each second, and a count of the others.
@@ -152,19 +153,21 @@ impl Line {
     }
 
     fn emit(&self, driver: &str, pid: u32) {
-        let (message, fields) = (&self.message, self.fields());
         match self.level.to_ascii_lowercase().as_str() {
-            "error" => tracing::error!(driver, pid, fields, "{message}"),
-            "warn" | "warning" => tracing::warn!(driver, pid, fields, "{message}"),
-            "debug" => tracing::debug!(driver, pid, fields, "{message}"),
-            "trace" => tracing::trace!(driver, pid, fields, "{message}"),
-            _ => tracing::info!(driver, pid, fields, "{message}"),
+            "error" => tracing::error!(driver, pid, "{self}"),
+            "warn" | "warning" => tracing::warn!(driver, pid, "{self}"),
+            "debug" => tracing::debug!(driver, pid, "{self}"),
+            "trace" => tracing::trace!(driver, pid, "{self}"),
+            _ => tracing::info!(driver, pid, "{self}"),
         }
     }
+}
 
-    /// What else the driver said, as it said it.
-    fn fields(&self) -> Option<String> {
-        (!self.fields.is_empty()).then(|| serde_json::Value::Object(self.fields.clone()).to_string())
+/// The message, and what else the driver said, as it said it.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.fields.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }
 
@@ -175,11 +178,10 @@ mod tests {
     #[test]
     fn lines_are_json_or_text() {
         let line = Line::parse(r#"{"timestamp":"now","level":"WARN","message":"disk slow","path":"/a"}"#);
-        assert_eq!((line.level.as_str(), line.message.as_str()), ("WARN", "disk slow"));
-        assert_eq!(line.fields().as_deref(), Some(r#"{"path":"/a"}"#));
+        assert_eq!((line.level.as_str(), line.to_string().as_str()), ("WARN", r#"disk slow path="/a""#));
         for text in ["panicked at 'x'", "{\"message\":7}", "{"] {
             let line = Line::parse(text);
-            assert_eq!((line.message.as_str(), line.fields()), (text, None));
+            assert_eq!((line.level.as_str(), line.to_string().as_str()), ("", text));
         }
     }
 

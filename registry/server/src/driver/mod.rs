@@ -4,7 +4,7 @@
 //! byte is read and written, and a [`Supervisor`], which keeps a driver process there to answer it.
 //!
 //! ```text
-//! settings ─► supervisor ─► spawn, log            the process
+//! settings ─► supervisor ─► spawn, log, …         the process
 //!                 │    └──► handshake, health     its first calls, and the regular ones
 //!                 │    └──► restart               what a death costs
 //!                 ▼
@@ -30,6 +30,7 @@ mod read;
 mod replay;
 mod restart;
 mod retry;
+mod runtime_folder;
 mod settings;
 mod spawn;
 mod start_error;

@@ -16,16 +16,17 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
-use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::log::{DriverLog, Exit};
+use super::runtime_folder::RuntimeFolder;
 use super::settings::{Executable, Socket, Spawn};
 use super::start_error::StartError;
 
 /// What every driver is given of the registry's environment.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "TMPDIR", "LANG"];
+const SOCKET_FILE: &str = "driver.sock";
 /// The descriptors of the child.
 const LISTEN: i32 = 3;
 const LIVENESS: i32 = 4;
@@ -37,8 +38,7 @@ pub(super) struct Spawner {
     driver: String,
     program: PathBuf,
     arguments: Vec<String>,
-    /// Private to this user, and removed with us.
-    folder: TempDir,
+    folder: RuntimeFolder,
     /// Ours while processes come and go, so that connections wait in its queue; `None` when the driver binds its own.
     listener: Option<UnixListener>,
     /// The variables that the driver declared and the registry has.
@@ -60,9 +60,9 @@ impl Spawner {
         let (program, arguments) = find(driver, &spawn.executable)?;
         let parent = spawn.runtime_directory.clone().unwrap_or_else(env::temp_dir);
         let refused = |source| StartError::Socket { folder: parent.clone(), source };
-        let folder = tempfile::Builder::new().prefix("bulkhead-").tempdir_in(&parent).map_err(refused)?;
+        let folder = RuntimeFolder::make_in(&parent).map_err(refused)?;
         let listener = match spawn.socket {
-            Socket::Inherit => Some(UnixListener::bind(folder.path().join("driver.sock")).map_err(refused)?),
+            Socket::Inherit => Some(UnixListener::bind(folder.file(SOCKET_FILE)).map_err(refused)?),
             Socket::Path => None,
         };
         Ok(Spawner { driver: driver.to_owned(), program, arguments, folder, listener, declared: Vec::new() })
@@ -70,7 +70,7 @@ impl Spawner {
 
     /// Where the driver is called.
     pub(super) fn socket(&self) -> PathBuf {
-        self.folder.path().join("driver.sock")
+        self.folder.file(SOCKET_FILE)
     }
 
     /// Notes the variables that the driver reads, and tells whether it must be started again to have them.
