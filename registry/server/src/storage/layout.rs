@@ -108,15 +108,6 @@ pub(crate) fn revision_link(name: &RepositoryName, digest: &Digest) -> Path {
     in_repository(name, format_args!("{MANIFESTS}/revisions/{}/link", flat(digest)))
 }
 
-/// Holds the signatures of one signed manifest.
-pub(crate) fn signatures(name: &RepositoryName, revision: &Digest) -> Path {
-    in_repository(name, format_args!("{MANIFESTS}/revisions/{}/signatures", flat(revision)))
-}
-
-pub(crate) fn signature_link(name: &RepositoryName, revision: &Digest, signature: &Digest) -> Path {
-    in_repository(name, format_args!("{MANIFESTS}/revisions/{}/signatures/{}/link", flat(revision), flat(signature)))
-}
-
 /// Holds a folder for each tag.
 pub(crate) fn tags(name: &RepositoryName) -> Path {
     in_repository(name, format_args!("{MANIFESTS}/tags"))
@@ -129,11 +120,6 @@ pub(crate) fn tag(name: &RepositoryName, tag: &Tag) -> Path {
 
 pub(crate) fn tag_current(name: &RepositoryName, tag: &Tag) -> Path {
     in_repository(name, format_args!("{MANIFESTS}/tags/{tag}/current/link"))
-}
-
-/// The history of a tag.
-pub(crate) fn tag_index(name: &RepositoryName, tag: &Tag) -> Path {
-    in_repository(name, format_args!("{MANIFESTS}/tags/{tag}/index"))
 }
 
 pub(crate) fn tag_index_link(name: &RepositoryName, tag: &Tag, revision: &Digest) -> Path {
@@ -259,7 +245,7 @@ pub(crate) fn repository_child(below: Option<&RepositoryName>, child: &str) -> O
     name.ok()
 }
 
-/// The digest whose link lies at `path` below `folder`, as in the folders of revisions, signatures, referrers and tag indexes.
+/// The digest whose link lies at `path` below `folder`, as in a folder of revisions or referrers.
 pub(crate) fn linked_digest(folder: &Path, path: &Path) -> Option<Digest> {
     let rest = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
     match *rest.split('/').collect::<Vec<_>>() {
@@ -290,15 +276,9 @@ mod tests {
             (revisions(&name), "repositories/library/os/_manifests/revisions".into()),
             (revision(&name, &blob_a), format!("repositories/library/os/_manifests/revisions/{a}")),
             (revision_link(&name, &blob_a), format!("repositories/library/os/_manifests/revisions/{a}/link")),
-            (signatures(&name, &blob_a), format!("repositories/library/os/_manifests/revisions/{a}/signatures")),
-            (
-                signature_link(&name, &blob_a, &blob_b),
-                format!("repositories/library/os/_manifests/revisions/{a}/signatures/{b}/link"),
-            ),
             (tags(&name), "repositories/library/os/_manifests/tags".into()),
             (tag(&name, &v1), "repositories/library/os/_manifests/tags/v1".into()),
             (tag_current(&name, &v1), "repositories/library/os/_manifests/tags/v1/current/link".into()),
-            (tag_index(&name, &v1), "repositories/library/os/_manifests/tags/v1/index".into()),
             (tag_index_link(&name, &v1, &blob_a), format!("repositories/library/os/_manifests/tags/v1/index/{a}/link")),
             (referrers(&name, &blob_a), format!("repositories/library/os/_referrers/{a}")),
             (referrer_link(&name, &blob_a, &blob_b), format!("repositories/library/os/_referrers/{a}/{b}/link")),
@@ -373,10 +353,9 @@ mod tests {
         fn names_always_make_paths(name in "[a-z0-9]{1,9}(([._]|__|-{1,3})[a-z0-9]{1,9}){0,4}(/[a-z0-9]{1,99}){0,2}", tag in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", offset: u64) {
             let (name, tag) = (RepositoryName::parse(&name).unwrap(), Tag::parse(&tag).unwrap());
             let (id, long) = (UploadId::new(), Digest::of(Algorithm::Sha512, tag.as_str().as_bytes()));
-            let index = tag_index(&name, &tag);
-            prop_assert_eq!(linked_digest(&index, &tag_index_link(&name, &tag, &long)), Some(long.clone()));
-            prop_assert_eq!(linked_digest(&index, &referrer_link(&name, &long, &long)), None);
-            signature_link(&name, &long, &long);
+            let folder = referrers(&name, &long);
+            prop_assert_eq!(linked_digest(&folder, &referrer_link(&name, &long, &long)), Some(long.clone()));
+            prop_assert_eq!(linked_digest(&folder, &tag_index_link(&name, &tag, &long)), None);
             let state = upload_hash_state(&name, &id, Algorithm::Sha512, offset);
             prop_assert_eq!(upload_fact(&upload(&name, &id), &state), Some(UploadFact::HashState(Algorithm::Sha512, offset)));
         }
@@ -386,11 +365,7 @@ mod tests {
     fn the_longest_names_still_make_paths() {
         let (name, tag) = (RepositoryName::parse(&"n".repeat(255)).unwrap(), Tag::parse(&"t".repeat(128)).unwrap());
         let long = Digest::of(Algorithm::Sha512, b"");
-        for path in [
-            tag_index_link(&name, &tag, &long),
-            signature_link(&name, &long, &long),
-            referrer_link(&name, &long, &long),
-        ] {
+        for path in [tag_index_link(&name, &tag, &long), referrer_link(&name, &long, &long)] {
             assert!(path.as_str().len() <= storagedriver_proto::limits::PATH_MAX);
         }
     }

@@ -48,7 +48,7 @@ impl Purge<'_> {
         loop {
             let page = self.driver.list(&folder, after.as_deref(), PAGE).await?;
             for id in page.entries.iter().filter_map(|entry| UploadId::parse(&entry.name).ok()) {
-                self.purge_upload(Upload { repository: repository.clone(), id }).await?;
+                self.purge_upload(&Upload { repository: repository.clone(), id }).await?;
             }
             after = page.entries.into_iter().last().map(|entry| entry.name);
             if !page.more {
@@ -57,9 +57,9 @@ impl Purge<'_> {
         }
     }
 
-    async fn purge_upload(&mut self, upload: Upload) -> Result<(), StorageError> {
+    async fn purge_upload(&mut self, upload: &Upload) -> Result<(), StorageError> {
         self.purged.found += 1;
-        if !self.newest_trace(&upload).await?.is_some_and(|newest| newest < self.before) {
+        if self.newest_trace(upload).await?.is_none_or(|newest| newest >= self.before) {
             return Ok(());
         }
         self.purged.deleted += 1;

@@ -62,7 +62,7 @@ async fn replicas_that_write_at_once_cannot_pass_off_one_content_for_another() {
         let mark = folder.join("turns/appending/019a0000-0000-7000-8000-000000000000");
         std::fs::create_dir_all(mark.parent().unwrap()).unwrap();
         std::fs::write(mark, "").unwrap();
-        let digest = sha256(&content);
+        let digest = sha256(content);
         close(&registry, &location, &digest, "").await.expect(status);
     }
     assert_stored(&registry, &sha256(&real), &real).await;
@@ -83,6 +83,21 @@ async fn an_upload_that_a_replica_is_closing_is_not_touched() {
     closed.expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
     assert_eq!(offset(&registry, &location).await, 7);
     registry.delete(&location).await.expect(StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn an_upload_whose_hash_state_is_damaged_has_to_be_started_anew() {
+    let setup = Setup::filesystem();
+    let registry = setup.start().await;
+    for damage in [&b""[..], b"garbage", &go_sha256_state(b"other length")] {
+        let location = begin(&registry, "").await;
+        registry.patch(&location, "content").await.expect(StatusCode::ACCEPTED);
+        std::fs::write(upload_folder(&setup, &location).join("hashstates/sha256/7"), damage).unwrap();
+        registry.patch(&location, "more").await.expect_error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_INVALID");
+        let closed = close(&registry, &location, &sha256(b"content"), "").await;
+        closed.expect_error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_INVALID");
+        registry.delete(&location).await.expect(StatusCode::NO_CONTENT);
+    }
 }
 
 /// Where the store keeps an upload of the repository `a/b`.

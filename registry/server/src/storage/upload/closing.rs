@@ -29,7 +29,7 @@ pub(super) struct Closing<'a> {
 /// All the bytes of an upload, not published yet.
 enum Received {
     /// The session is open, as the closing request brought bytes.
-    Now(WriteSession),
+    Now(Box<WriteSession>),
     /// Everything was persisted by earlier requests.
     Before { size: u64 },
 }
@@ -93,7 +93,7 @@ impl Closing<'_> {
             self.take(&mut writer, last).await?;
         }
         let (digest, session) = writer.finish();
-        Ok((digest, Received::Now(session)))
+        Ok((digest, Received::Now(Box::new(session))))
     }
 
     /// Takes the last bytes. When they break off, those that came are kept and the upload can be continued.

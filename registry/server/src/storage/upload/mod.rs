@@ -167,9 +167,9 @@ impl UploadStore {
 /// had come was saved.
 fn is_in_order<T>(outcome: &Result<T, StorageError>) -> bool {
     use StorageError::{BodyIncomplete, RangeInvalid, SizeInvalid, TooLarge, UploadConflict};
-    let by_client = |error: &StorageError| match error {
-        RangeInvalid { .. } | SizeInvalid { .. } | BodyIncomplete { .. } | TooLarge { .. } | UploadConflict(_) => true,
-        _ => false,
-    };
-    outcome.as_ref().err().is_none_or(by_client)
+    let Err(error) = outcome else { return true };
+    matches!(
+        error,
+        RangeInvalid { .. } | SizeInvalid { .. } | BodyIncomplete { .. } | TooLarge { .. } | UploadConflict(_)
+    )
 }

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn an_upload_continues_at_the_largest_offset_whose_bytes_are_there() {
         let (sha256, sha512) = (Algorithm::Sha256, Algorithm::Sha512);
-        let rows: [(u64, &[UploadFact], Option<(Algorithm, u64, bool)>); 8] = [
+        type Row<'a> = (u64, &'a [UploadFact], Option<(Algorithm, u64, bool)>);
+        let rows: [Row<'_>; 8] = [
             (1, &[], None),
             (1, &[HashState(sha256, 7)], None),
             (1, &[Started], Some((sha256, 0, false))),
