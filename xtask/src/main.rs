@@ -1,6 +1,7 @@
 //! Chores of this repository: `cargo xtask --help`.
 
 mod bindings;
+mod root;
 mod test_all;
 #[cfg(test)]
 mod tidy;

@@ -2,14 +2,10 @@
 //!
 //! It must not know any rule.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// The folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
-}
+use crate::root;
 
 /// A text file that is kept, or is about to be.
 pub(crate) struct File {
@@ -49,7 +45,7 @@ fn without_comment(line: &str) -> &str {
 pub(crate) fn files() -> Vec<File> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
+        .current_dir(root::path(""))
         .output()
         .expect("the checks on the tree ask git for its files: install git");
     assert!(listed.status.success(), "the checks on the tree need a clone, not an exported folder");
@@ -58,17 +54,13 @@ pub(crate) fn files() -> Vec<File> {
 }
 
 fn read(path: &str) -> Option<File> {
-    let text = std::fs::read_to_string(root().join(path)).ok()?;
+    let text = std::fs::read_to_string(root::path(path)).ok()?;
     Some(File { path: path.to_owned(), text })
 }
 
 /// The kept Rust files that people write.
 pub(crate) fn rust_files() -> Vec<File> {
     files().into_iter().filter(|file| file.is_rust() && !file.path.contains("/generated/")).collect()
-}
-
-pub(crate) fn path(relative: &str) -> PathBuf {
-    root().join(relative)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod docker;
 mod faults;
 mod image;
 mod load;
+mod package;
 mod process;
 mod registry;
 mod report;
@@ -32,6 +33,8 @@ pub(crate) enum Part {
     Faults,
     /// Fifty clients at once with large blobs, in bounded memory.
     Load,
+    /// What others take: the crates that can be published, the systemd unit, the container image.
+    Package,
 }
 
 #[derive(clap::Args)]
@@ -57,6 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Clients => clients::check(&workshop, &mut report),
             Part::Faults => faults::check(&workshop, &mut report),
             Part::Load => load::check(&workshop, &mut report, arguments.load_mib),
+            Part::Package => package::check(&workshop, &mut report),
         }
     }
     report.close()

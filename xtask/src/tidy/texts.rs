@@ -3,14 +3,15 @@
 use clap::CommandFactory;
 
 use super::hold;
-use crate::tree::{self, File, files};
+use crate::root;
+use crate::tree::{File, files};
 
 /// The two commands that a newcomer types.
 const FIRST_COMMANDS: [&str; 2] = ["cargo run --release -- serve", "cargo test --workspace"];
 
 /// Folders of the machine on which something was written, in pieces so that this file does not hold them.
-fn machine_folders() -> [String; 3] {
-    ["work", "root", "home"].map(|folder| format!("/{folder}/"))
+fn machine_folders() -> [String; 2] {
+    ["work", "root"].map(|folder| format!("/{folder}/"))
 }
 
 fn forbidden(file: &File) -> Vec<String> {
@@ -30,7 +31,7 @@ fn links(file: &File) -> impl Iterator<Item = &str> {
 }
 
 fn dead_links(file: &File) -> Vec<String> {
-    let folder = tree::path(&file.path).with_file_name("");
+    let folder = root::path(&file.path).with_file_name("");
     let dead = links(file).filter(|target| !folder.join(target).exists());
     dead.map(|target| format!("{}: the link to {target} leads nowhere", file.path)).collect()
 }
@@ -66,14 +67,14 @@ fn the_chores_that_texts_name_exist() {
 
 #[test]
 fn the_readme_begins_with_the_two_commands() {
-    let readme = std::fs::read_to_string(tree::path("README.md")).unwrap_or_default();
+    let readme = std::fs::read_to_string(root::path("README.md")).unwrap_or_default();
     let missing = FIRST_COMMANDS.iter().filter(|command| !readme.lines().any(|line| line.trim() == **command));
     hold(&missing.map(|command| format!("README.md: show `{command}` on a line of its own")).collect::<Vec<_>>());
 }
 
 #[test]
 fn the_licence_stands() {
-    let licence = std::fs::read_to_string(tree::path("LICENSE")).unwrap_or_default();
+    let licence = std::fs::read_to_string(root::path("LICENSE")).unwrap_or_default();
     assert!(
         licence.contains("Apache License") && licence.contains("Version 2.0"),
         "LICENSE: put the Apache-2.0 text back"
