@@ -34,7 +34,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a stream may send before it is read.
-const STREAM_WINDOW: u32 = 512 << 10;
+const STREAM_WINDOW: u32 = 256 << 10;
 
 /// What all streams of a connection may send together.
 const CONNECTION_WINDOW: u32 = 16 << 20;

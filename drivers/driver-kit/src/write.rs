@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::sessions::Writer;
 use crate::store::Opened;
 
-/// The stream is acknowledged at least this often while data flows; the protocol asks for four times less.
-const ACKNOWLEDGE_EVERY: usize = 1 << 20;
+/// The stream is acknowledged at least this often while data flows; the protocol asks for eight times less.
+const ACKNOWLEDGE_EVERY: usize = 512 << 10;
 
 /// Acknowledgements that wait for the caller to read them.
 const ANSWERS_MAX: usize = 16;

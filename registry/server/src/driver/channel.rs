@@ -18,7 +18,7 @@ use tower::service_fn;
 
 use super::settings::{Endpoint, TlsFiles};
 
-const STREAM_WINDOW: u32 = 512 << 10;
+const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAMS_PER_CONNECTION: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize;
 const BULK_CONNECTIONS: usize = 8;
