@@ -1,6 +1,5 @@
 //! [`Path`]: the only way to name something in a store. It knows the rule and no meaning.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -130,12 +129,6 @@ impl fmt::Display for Path {
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl Borrow<str> for Path {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 

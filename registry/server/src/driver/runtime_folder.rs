@@ -71,7 +71,7 @@ mod tests {
             fs::write(folder.join("driver.sock"), "").unwrap();
             folder
         });
-        [living.folder.path(), &killed, &other].map(age);
+        [living.folder.path(), &killed, &other].into_iter().for_each(age);
         let next = RuntimeFolder::make_in(parent.path()).unwrap();
         assert!(!killed.exists());
         assert!([living.folder.path(), next.folder.path(), &starting, &other].iter().all(|folder| folder.exists()));
