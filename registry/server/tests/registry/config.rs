@@ -30,6 +30,14 @@ async fn what_is_not_understood_is_refused_with_a_sentence() {
         ("version: 0.1\nauth: {htpasswd: {}}\nstorage: {memory: }", "auth (line 2) is not a setting of this registry"),
         ("version: 0.1\nstorage: {memory: , delete: {enabled: yes}}", "storage.delete.enabled (line 2) should be true"),
         ("version: 0.1\nhttp: {draintimeout: 60}\nstorage: {memory: }", "http.draintimeout (line 2) should be a time"),
+        (
+            "version: 0.1\nvalidation: {manifests: {maxbytes: 4m}}\nstorage: {memory: }",
+            "validation.manifests.maxbytes (line 2) should be a number of bytes from 1 to 67108864",
+        ),
+        (
+            "version: 0.1\nvalidation: {manifests: {indexes: {platforms: list}}}\nstorage: {memory: }",
+            "validation.manifests.indexes.platforms (line 2) should be all or none",
+        ),
         ("version: 0.1\nhttp: {host: registry}\nstorage: {memory: }", "http.host (line 2) should be a URL"),
         ("version: 0.1\nhttp: {net: unix}\nstorage: {memory: }", "http.addr should be a path"),
         ("version: 0.1\nhttp: {headers: {X-A: {}}}\nstorage: {memory: }", "http.headers.X-A (line 2) is not a header"),

@@ -214,6 +214,21 @@ async fn a_manifest_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_lower_limit_hides_nothing_that_is_stored() {
+    let stored = image(json!({ "annotations": { "large": "x".repeat(5000) } }));
+    let setup = Setup::filesystem();
+    let registry = setup.start().await;
+    push_blobs(&registry, "a").await;
+    let digest = push(&registry, "a", Some("v1"), &stored).await;
+    drop(registry);
+    let registry = setup.set("validation.manifests.maxbytes", "5000").start().await;
+    assert_serves(&registry, "/v2/a/manifests/v1", OCI_MANIFEST, &stored, &digest).await;
+    let put = registry.put_manifest("a", "v2", OCI_MANIFEST, stored).await;
+    put.expect_error(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID");
+    push(&registry, "a", Some("v2"), &image(json!({}))).await;
+}
+
+#[tokio::test]
 async fn each_missing_blob_is_named() {
     let (first, second) = (descriptor(OCI_LAYER, b"first"), descriptor(OCI_LAYER, b"second"));
     let content = image(json!({ "layers": [first, second, first] }));
