@@ -117,6 +117,7 @@
 mod call;
 mod capabilities;
 mod check;
+mod connection;
 mod descriptor;
 mod driver;
 mod error;

@@ -13,13 +13,14 @@ use futures::{Stream, StreamExt};
 use storagedriver_proto::handshake::handshake_server::HandshakeServer;
 use storagedriver_proto::limits::FRAME;
 use storagedriver_proto::v1alpha1::storage_driver_server::StorageDriverServer;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::capabilities::Capabilities;
+use crate::connection::Connection;
 use crate::driver::StorageDriver;
 use crate::error::Result;
 use crate::handshake::Handshake;
@@ -98,12 +99,12 @@ fn transport() -> tonic::transport::Server {
 }
 
 /// The connections of the registry. A failure to accept one is waited out, not spun on.
-fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<Connection>> {
     UnixListenerStream::new(listener).then(|connection| async {
         if let Err(problem) = &connection {
             tracing::warn!(cause = %problem, "a connection could not be accepted");
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
-        connection
+        connection.map(Connection::new)
     })
 }

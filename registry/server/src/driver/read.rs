@@ -4,9 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::stream::{BoxStream, Stream, StreamExt, try_unfold};
+use futures::stream::{BoxStream, Stream, StreamExt};
 use storagedriver_proto::Path;
+use storagedriver_proto::limits::PROGRESS_TIMEOUT;
 use storagedriver_proto::v1alpha1::{ReadRequest, ReadResponse};
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::answers::Info;
 use super::channel::Client;
@@ -93,9 +97,42 @@ impl DriverClient {
 }
 
 impl Reading {
+    /// Reads one chunk ahead, in a task of its own: a reader that is not polled could not give its stream back.
     fn into_stream(self) -> BoxStream<'static, Result<Bytes, DriverError>> {
-        let next = |mut reading: Reading| async move { Ok(reading.next().await?.map(|chunk| (chunk, reading))) };
-        try_unfold(self, next).boxed()
+        let (chunks, receiver) = channel(1);
+        tokio::spawn(self.pump(chunks));
+        ReceiverStream::new(receiver).boxed()
+    }
+
+    async fn pump(mut self, chunks: Sender<Result<Bytes, DriverError>>) {
+        loop {
+            let next = tokio::select! {
+                () = chunks.closed() => return,
+                next = self.next() => next.transpose(),
+            };
+            let Some(chunk) = next else { return };
+            let failed = chunk.is_err();
+            if !self.hand_on(&chunks, chunk).await || failed {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the reader to take a chunk, and tells whether there still is one. Streams are few: a reader that rests
+    /// for long loses its stream, and goes on with another when it comes back.
+    async fn hand_on(
+        &mut self,
+        chunks: &Sender<Result<Bytes, DriverError>>,
+        chunk: Result<Bytes, DriverError>,
+    ) -> bool {
+        let place = match timeout(PROGRESS_TIMEOUT, chunks.reserve()).await {
+            Ok(place) => place,
+            Err(_) => {
+                self.source = None;
+                chunks.reserve().await
+            }
+        };
+        place.map(|place| place.send(chunk)).is_ok()
     }
 
     /// The next bytes, from this stream or from another that goes on where it broke.

@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 const PREFIX: &str = "bulkhead-";
+/// The one file that a registry has in its folder.
+pub(super) const SOCKET_FILE: &str = "driver.sock";
 /// A younger folder may belong to a registry that is about to lock it.
 const LEFTOVER_AGE: Duration = Duration::from_secs(60);
 
@@ -34,14 +36,24 @@ impl RuntimeFolder {
     }
 }
 
-/// Removes the folders of registries that were killed. What cannot be removed is somebody else's, or the next one's.
+/// Removes the folders of registries that were killed.
 fn remove_leftovers(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
-        if is_leftover(&entry.path()).unwrap_or(false) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
+        // What cannot be removed is somebody else's, or the next registry's.
+        let _ = remove_leftover(&entry.path());
     }
+}
+
+/// A folder may be anybody's whatever its name: only one that holds our socket and nothing else is removed.
+fn remove_leftover(folder: &Path) -> io::Result<()> {
+    let socket = folder.join(SOCKET_FILE);
+    let holds_more = fs::read_dir(folder)?.count() > 1;
+    if holds_more || !socket.symlink_metadata()?.file_type().is_socket() || !is_leftover(folder)? {
+        return Ok(());
+    }
+    fs::remove_file(socket)?;
+    fs::remove_dir(folder)
 }
 
 fn is_leftover(folder: &Path) -> io::Result<bool> {
@@ -52,6 +64,7 @@ fn is_leftover(folder: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
     use std::time::SystemTime;
 
     use super::*;
@@ -65,16 +78,21 @@ mod tests {
     fn only_what_a_killed_registry_left_is_removed() {
         let parent = tempfile::tempdir().unwrap();
         let living = RuntimeFolder::make_in(parent.path()).unwrap();
-        let [killed, starting, other] = ["bulkhead-killed", "bulkhead-starting", "other"].map(|name| {
-            let folder = parent.path().join(name);
-            fs::create_dir(&folder).unwrap();
-            fs::write(folder.join("driver.sock"), "").unwrap();
-            folder
-        });
-        [living.folder.path(), &killed, &other].into_iter().for_each(age);
+        let names =
+            ["bulkhead-killed", "bulkhead-starting", "other", "bulkhead-data", "bulkhead-notes", "bulkhead-new"];
+        let folders = names.map(|name| parent.path().join(name));
+        folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        let [killed, starting, other, data, notes, empty] = folders;
+        for folder in [&killed, &starting, &other, &data] {
+            UnixListener::bind(folder.join(SOCKET_FILE)).unwrap();
+        }
+        fs::write(data.join("precious"), "").unwrap();
+        fs::write(notes.join(SOCKET_FILE), "").unwrap();
+        [living.folder.path(), &killed, &other, &data, &notes, &empty].into_iter().for_each(age);
         let next = RuntimeFolder::make_in(parent.path()).unwrap();
         assert!(!killed.exists());
-        assert!([living.folder.path(), next.folder.path(), &starting, &other].iter().all(|folder| folder.exists()));
+        let kept = [living.folder.path(), next.folder.path(), &starting, &other, &data, &notes, &empty];
+        assert!(kept.iter().all(|folder| folder.exists()) && data.join("precious").exists());
         let mode = next.folder.path().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }

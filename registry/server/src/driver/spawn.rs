@@ -20,13 +20,12 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::log::{DriverLog, Exit};
-use super::runtime_folder::RuntimeFolder;
+use super::runtime_folder::{RuntimeFolder, SOCKET_FILE};
 use super::settings::{Executable, Socket, Spawn};
 use super::start_error::StartError;
 
 /// What every driver is given of the registry's environment.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "TMPDIR", "LANG"];
-const SOCKET_FILE: &str = "driver.sock";
 /// The descriptors of the child.
 const LISTEN: i32 = 3;
 const LIVENESS: i32 = 4;

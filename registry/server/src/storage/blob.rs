@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use oci::{Digest, RepositoryName, UploadId};
+use storagedriver_proto::limits::INLINE_MAX;
 
 use super::error::{Found, StorageError};
 use super::{layout, link};
@@ -85,7 +86,8 @@ impl BlobStore {
         self.driver.get(&layout::blob(digest), max).await.found()
     }
 
-    /// Stores small content under its digest, unless it is stored already. It is in no repository yet: the caller links it.
+    /// Stores small content under its digest, also when it is there already: what can be seen may not be durable yet.
+    /// It is in no repository yet: the caller links it.
     pub(crate) async fn put(
         &self,
         repository: &RepositoryName,
@@ -93,12 +95,14 @@ impl BlobStore {
         content: Bytes,
     ) -> Result<(), StorageError> {
         verify(digest, Digest::of(digest.algorithm(), &content))?;
-        if self.content(digest.clone()).await?.is_some_and(|stored| stored.size == content.len() as u64) {
-            return Ok(());
-        }
         // Like an upload that never ends: what a crash leaves here goes when old uploads are purged.
-        let staging = layout::upload_data(repository, &UploadId::new());
-        Ok(self.driver.put_large(&staging, &layout::blob(digest), content).await?)
+        let id = UploadId::new();
+        let staged = content.len() > INLINE_MAX;
+        self.driver.put_large(&layout::upload_data(repository, &id), &layout::blob(digest), content).await?;
+        if staged {
+            self.driver.delete_tree(&layout::upload(repository, &id)).await?;
+        }
+        Ok(())
     }
 
     /// Makes stored content a blob of `repository`.

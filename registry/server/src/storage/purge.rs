@@ -48,7 +48,7 @@ impl Purge<'_> {
         loop {
             let page = self.driver.list(&folder, after.as_deref(), PAGE).await?;
             for id in page.entries.iter().filter_map(|entry| UploadId::parse(&entry.name).ok()) {
-                self.purge_upload(&Upload { repository: repository.clone(), id }).await?;
+                self.try_upload(&Upload { repository: repository.clone(), id }).await;
             }
             after = page.entries.into_iter().last().map(|entry| entry.name);
             if !page.more {
@@ -57,16 +57,24 @@ impl Purge<'_> {
         }
     }
 
+    /// One upload that cannot be read or deleted must not keep all others.
+    async fn try_upload(&mut self, upload: &Upload) {
+        if let Err(error) = self.purge_upload(upload).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(repository = %upload.repository, upload = %upload.id, error, "an upload cannot be purged");
+        }
+    }
+
     async fn purge_upload(&mut self, upload: &Upload) -> Result<(), StorageError> {
         self.purged.found += 1;
         if self.newest_trace(upload).await?.is_none_or(|newest| newest >= self.before) {
             return Ok(());
         }
-        self.purged.deleted += 1;
         tracing::info!(repository = %upload.repository, upload = %upload.id, dry_run = self.dry_run, "a stale upload");
         if !self.dry_run {
             self.driver.delete_tree(&layout::upload(&upload.repository, &upload.id)).await?;
         }
+        self.purged.deleted += 1;
         Ok(())
     }
 

@@ -128,7 +128,7 @@ impl UploadWriter {
             return Ok(offset);
         }
         let persisted = self.session.flush().await.map_err(|error| broken(&self.upload, error))?;
-        let older = std::mem::take(&mut self.saved);
+        let mut older = std::mem::take(&mut self.saved);
         if persisted < offset {
             self.save_tail(persisted, offset).await?;
         }
@@ -136,6 +136,8 @@ impl UploadWriter {
         self.driver.put(&self.upload.path(state), self.hasher.to_go_state().into()).await?;
         self.saved.push(state);
         self.saved_offset = offset;
+        // A save that failed halfway has left a tail of the very name that this one wrote anew.
+        older.retain(|fact| !self.saved.contains(fact));
         self.forget(older).await;
         Ok(offset)
     }
@@ -145,6 +147,8 @@ impl UploadWriter {
         let pieces = self.tail.since(persisted).ok_or(StorageError::UploadBroken(self.upload.id))?;
         let staging = layout::upload_tail_staging(&self.upload.repository, &self.upload.id);
         let target = self.upload.path(UploadFact::Tail(offset));
+        // Its name tells its length only: a driver may keep what a failed save left there, whose bytes can be others.
+        self.driver.delete(&target).await?;
         let mut session = self.driver.open_session(&staging, 0, Some(&target)).await?;
         for piece in pieces {
             session.write(piece).await?;
