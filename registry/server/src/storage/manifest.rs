@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Tag, media_type};
 
@@ -44,6 +45,9 @@ impl Default for ManifestRules {
 
 /// What distribution allows, and what it may have stored therefore.
 const USUAL_BYTES_MAX: usize = 4 << 20;
+
+/// A manifest can name thousands of blobs, and a repository can lack them all.
+const MISSING_TOLD_MAX: usize = 100;
 
 /// As what a manifest wants to find something that it names.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +152,8 @@ impl ManifestStore {
         if missing.is_empty() { Ok(()) } else { Err(StorageError::ManifestBlobUnknown(missing)) }
     }
 
-    /// Those of `named` that the repository does not have, each once. What clients fetch elsewhere it need not have.
+    /// Those of `named` that the repository does not have, each once, as far as it is worth telling them all. What
+    /// clients fetch elsewhere it need not have.
     async fn missing(
         &self,
         name: &RepositoryName,
@@ -157,15 +162,15 @@ impl ManifestStore {
     ) -> Result<Vec<Digest>, StorageError> {
         let wanted = named.iter().filter(|descriptor| !descriptor.is_foreign());
         let wanted: BTreeSet<Digest> = wanted.map(|descriptor| descriptor.digest.clone()).collect();
-        let missing: Vec<Option<Digest>> =
-            stream::iter(wanted)
-                .map(|digest| async move {
-                    Ok::<_, StorageError>((!self.has(name, need, &digest).await?).then_some(digest))
-                })
-                .buffered(CONCURRENCY)
-                .try_collect()
-                .await?;
-        Ok(missing.into_iter().flatten().collect())
+        stream::iter(wanted)
+            .map(|digest| async move {
+                Ok::<_, StorageError>((!self.has(name, need, &digest).await?).then_some(digest))
+            })
+            .buffered(CONCURRENCY)
+            .try_filter_map(|missing| ready(Ok(missing)))
+            .take(MISSING_TOLD_MAX)
+            .try_collect()
+            .await
     }
 
     async fn has(&self, name: &RepositoryName, need: Need, digest: &Digest) -> Result<bool, StorageError> {

@@ -58,6 +58,25 @@ async fn assert_serves(registry: &Registry, location: &str, media_type: &str, co
 }
 
 #[tokio::test]
+async fn a_large_manifest_leaves_no_folder_of_an_upload() {
+    let registry = Setup::filesystem().start().await;
+    push_blobs(&registry, "a").await;
+    push(&registry, "a", Some("v1"), &image(json!({ "annotations": { "large": "x".repeat(2_000_000) } }))).await;
+    let uploads = registry.setup().data().join("docker/registry/v2/repositories/a/_uploads");
+    assert_eq!(std::fs::read_dir(uploads).map_or(0, Iterator::count), 0);
+}
+
+#[tokio::test]
+async fn not_every_missing_blob_is_told_when_they_are_thousands() {
+    let registry = Setup::memory().start().await;
+    push_blobs(&registry, "a").await;
+    let layers: Vec<Value> = (0..300).map(|number| descriptor(OCI_LAYER, format!("{number}").as_bytes())).collect();
+    let put = registry.put_manifest("a", "v1", OCI_MANIFEST, image(json!({ "layers": layers }))).await;
+    let answer = put.expect_error(StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN");
+    assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(100));
+}
+
+#[tokio::test]
 async fn what_is_served_does_not_depend_on_accept() {
     let registry = Setup::memory().start().await;
     push_blobs(&registry, "a").await;
