@@ -16,8 +16,8 @@ use memory::Watch;
 
 /// Half of them push a blob of their own, the others pull a common one.
 const CLIENTS: u64 = 50;
-/// What registry and driver together may use at any moment, whatever the size of the blobs: about half as much again as
-/// was ever seen, since a machine that is busy keeps more bytes waiting.
+/// What registry and driver together may use at any moment: a third more than was seen, since a machine that is busy
+/// keeps more bytes waiting.
 const MEMORY_MAX_MIB: u64 = 256;
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report, blob_mib: u64) {
