@@ -11,6 +11,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use crate::journal::Journal;
+
 type Reply<T> = Result<T, Status>;
 
 /// A caller of one driver, with one connection for calls and one for streams, below a root path of its own.
@@ -20,11 +22,13 @@ pub struct Client {
     streams: Channel,
     root: String,
     capabilities: pb::Capabilities,
+    journal: Journal,
+    seed: u64,
 }
 
 impl Client {
-    pub(crate) fn new(calls: Channel, streams: Channel) -> Self {
-        Client { calls, streams, root: "/testsuite".to_owned(), capabilities: pb::Capabilities::default() }
+    pub(crate) fn new(calls: Channel, streams: Channel, root: String, seed: u64, journal: Journal) -> Self {
+        Client { calls, streams, root, capabilities: pb::Capabilities::default(), journal, seed }
     }
 
     pub(crate) fn with_capabilities(mut self, capabilities: pb::Capabilities) -> Self {
@@ -32,9 +36,24 @@ impl Client {
         self
     }
 
-    /// The same caller below another root, so that checks do not meet.
-    pub(crate) fn rooted(&self, name: &str) -> Self {
-        Client { root: format!("{}/{name}", self.root), ..self.clone() }
+    /// The same caller for another case: below another root, with another seed, and writing into that case's journal.
+    pub(crate) fn for_case(&self, root: String, seed: u64, journal: Journal) -> Self {
+        Client { root, seed, journal, ..self.clone() }
+    }
+
+    /// Where the case's calls and remarks are noted.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The seed of everything that this case does at random.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Chance that comes out alike for one seed.
+    pub fn random(&self) -> rand::rngs::StdRng {
+        rand::SeedableRng::seed_from_u64(self.seed)
     }
 
     /// What Configure answered.
@@ -73,17 +92,25 @@ impl Client {
     }
 
     pub async fn configure(&self, parameters: BTreeMap<String, String>) -> Reply<pb::Capabilities> {
-        let request = pb::ConfigureRequest { parameters: parameters.into_iter().collect() };
-        Ok(self.raw().configure(request).await?.into_inner().capabilities.unwrap_or_default())
+        let names = || parameters.keys().cloned().collect::<Vec<_>>().join(" ");
+        let request = pb::ConfigureRequest { parameters: parameters.clone().into_iter().collect() };
+        let mut raw = self.raw();
+        let reply = self.journal.call("Configure", names, raw.configure(request)).await?;
+        Ok(reply.into_inner().capabilities.unwrap_or_default())
     }
 
     pub async fn stat(&self, path: &str) -> Reply<pb::Info> {
         let request = pb::StatRequest { path: path.to_owned() };
-        Ok(self.raw().stat(request).await?.into_inner().info.unwrap_or_default())
+        let mut raw = self.raw();
+        let reply = self.journal.call("Stat", || path.to_owned(), raw.stat(request)).await?;
+        Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     pub async fn get(&self, path: &str) -> Reply<(pb::Info, Bytes)> {
-        let reply = self.raw().get(pb::GetRequest { path: path.to_owned() }).await?.into_inner();
+        let mut raw = self.raw();
+        let calling = raw.get(pb::GetRequest { path: path.to_owned() });
+        let reply = self.journal.call("Get", || path.to_owned(), calling).await?.into_inner();
+        self.journal.received(reply.content.len());
         Ok((reply.info.unwrap_or_default(), reply.content))
     }
 
@@ -93,11 +120,18 @@ impl Client {
 
     pub async fn put_if(&self, path: &str, content: impl Into<Bytes>, if_absent: bool) -> Reply<pb::Info> {
         let request = pb::PutRequest { path: path.to_owned(), content: content.into(), if_absent };
-        Ok(self.raw().put(request).await?.into_inner().info.unwrap_or_default())
+        let size = request.content.len();
+        self.journal.sent(size);
+        let mut raw = self.raw();
+        let arguments = || format!("{path} {size} bytes{}", if if_absent { " if_absent" } else { "" });
+        let reply = self.journal.call("Put", arguments, raw.put(request)).await?;
+        Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     pub async fn open_read(&self, request: pb::ReadRequest) -> Reply<Streaming<pb::ReadResponse>> {
-        Ok(self.raw_streams().read(request).await?.into_inner())
+        let arguments = format!("{} from {} for {:?}", request.path, request.offset, request.length);
+        let mut raw = self.raw_streams();
+        Ok(self.journal.call("Read", || arguments, raw.read(request)).await?.into_inner())
     }
 
     /// Reads a range to its end; the first message's `info`, and the bytes.
@@ -110,18 +144,23 @@ impl Client {
         while let Some(message) = messages.message().await? {
             content.extend_from_slice(&message.data);
         }
+        self.journal.received(content.len());
         Ok((info, content))
     }
 
     pub async fn list(&self, path: &str, start_after: &str, limit: u32) -> Reply<pb::ListResponse> {
         let request = pb::ListRequest { path: path.to_owned(), start_after: start_after.to_owned(), limit };
-        Ok(self.raw().list(request).await?.into_inner())
+        let arguments = || format!("{path} after {start_after:?}, at most {limit}");
+        let mut raw = self.raw();
+        Ok(self.journal.call("List", arguments, raw.list(request)).await?.into_inner())
     }
 
     /// Walks to the end; the messages as they came.
     pub async fn walk(&self, path: &str, start_after: &str) -> Reply<Vec<pb::WalkResponse>> {
         let request = pb::WalkRequest { path: path.to_owned(), start_after: start_after.to_owned() };
-        let mut stream = self.raw_streams().walk(request).await?.into_inner();
+        let arguments = || format!("{path} after {start_after:?}");
+        let mut raw = self.raw_streams();
+        let mut stream = self.journal.call("Walk", arguments, raw.walk(request)).await?.into_inner();
         let mut messages = Vec::new();
         while let Some(message) = stream.message().await? {
             messages.push(message);
@@ -131,24 +170,33 @@ impl Client {
 
     pub async fn rename(&self, source: &str, target: &str) -> Reply<pb::Info> {
         let request = pb::MoveRequest { source: source.to_owned(), target: target.to_owned() };
-        Ok(self.raw().r#move(request).await?.into_inner().info.unwrap_or_default())
+        let mut raw = self.raw();
+        let reply = self.journal.call("Move", || format!("{source} to {target}"), raw.r#move(request)).await?;
+        Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     pub async fn delete(&self, path: &str, recursive: bool) -> Reply<()> {
-        self.raw().delete(pb::DeleteRequest { path: path.to_owned(), recursive }).await.map(drop)
+        let arguments = || format!("{path}{}", if recursive { " recursive" } else { "" });
+        let mut raw = self.raw();
+        let calling = raw.delete(pb::DeleteRequest { path: path.to_owned(), recursive });
+        self.journal.call("Delete", arguments, calling).await.map(drop)
     }
 
     pub async fn redirect_url(&self, path: &str) -> Reply<String> {
         let expires_in = std::time::Duration::from_secs(60).try_into().ok();
         let request = pb::RedirectUrlRequest { path: path.to_owned(), expires_in, ..Default::default() };
-        Ok(self.raw().redirect_url(request).await?.into_inner().url)
+        let mut raw = self.raw();
+        let calling = raw.redirect_url(request);
+        Ok(self.journal.call("RedirectUrl", || path.to_owned(), calling).await?.into_inner().url)
     }
 
     /// A write stream before its first message.
     pub async fn stream(&self) -> Reply<Session> {
         let (requests, receiver) = mpsc::channel(1);
-        let answers = self.raw_streams().write(ReceiverStream::new(receiver)).await?.into_inner();
-        Ok(Session { requests, answers })
+        let mut raw = self.raw_streams();
+        let calling = raw.write(ReceiverStream::new(receiver));
+        let answers = self.journal.call("Write", String::new, calling).await?.into_inner();
+        Ok(Session { requests, answers, journal: self.journal.clone() })
     }
 
     /// Opens a session, and waits for the acknowledgement.
@@ -182,7 +230,10 @@ impl Client {
 
     pub async fn commit_if(&self, path: &str, target: &str, size: u64, if_absent: bool) -> Reply<pb::Info> {
         let request = pb::CommitRequest { path: path.to_owned(), target: target.to_owned(), size, if_absent };
-        Ok(self.raw().commit(request).await?.into_inner().info.unwrap_or_default())
+        let arguments = || format!("{path} at {target}, {size} bytes{}", if if_absent { " if_absent" } else { "" });
+        let mut raw = self.raw();
+        let reply = self.journal.call("Commit", arguments, raw.commit(request)).await?;
+        Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     /// Stores content of any size.
@@ -198,11 +249,21 @@ impl Client {
 pub struct Session {
     requests: mpsc::Sender<pb::WriteRequest>,
     answers: Streaming<pb::WriteResponse>,
+    journal: Journal,
 }
 
 impl Session {
     /// Sends a message. That the stream has ended shows in its answers.
     pub async fn send(&self, kind: Kind) {
+        let arguments = match &kind {
+            Kind::Open(open) => format!("open {} at {} for {:?}", open.path, open.offset, open.target),
+            Kind::Data(data) => format!("{} bytes", data.len()),
+            Kind::Flush(_) => "flush".to_owned(),
+        };
+        if let Kind::Data(data) = &kind {
+            self.journal.sent(data.len());
+        }
+        self.journal.message("Write", arguments, "sent");
         let _ = self.requests.send(pb::WriteRequest { kind: Some(kind) }).await;
     }
 
@@ -215,7 +276,10 @@ impl Session {
 
     /// The next answer.
     pub async fn answer(&mut self) -> Reply<pb::WriteResponse> {
-        self.answers.message().await?.ok_or_else(|| Status::unknown("the write stream ended with OK"))
+        let answer = self.answers.message().await?;
+        let answer = answer.ok_or_else(|| Status::unknown("the write stream ended with OK"))?;
+        self.journal.message("Write", format!("{} persisted", answer.persisted), "received");
+        Ok(answer)
     }
 
     /// Flushes, and tells what is persisted then.
@@ -231,7 +295,7 @@ impl Session {
 
     /// Ends the stream in good order, and waits until the driver has ended it too.
     pub async fn end(self) -> Reply<()> {
-        let Session { requests, mut answers } = self;
+        let Session { requests, mut answers, .. } = self;
         drop(requests);
         while answers.message().await?.is_some() {}
         Ok(())

@@ -1,4 +1,4 @@
-//! What checks are made of: a comparison that says what it compared, and a refusal that carries its reason.
+//! What cases are made of: a comparison that says what it compared, and a refusal that carries its reason.
 
 use std::fmt::Debug;
 
@@ -7,19 +7,22 @@ use storagedriver_proto::v1alpha1::StorageError;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
+use crate::block::difference;
 use crate::process::StartError;
 
 /// Longest sentence of a status, in bytes (clause E1).
 const MESSAGE_MAX: usize = 1024;
 
-/// What a check comes to.
+/// What a case comes to.
 pub type Outcome<T = ()> = Result<T, Unkept>;
 
 /// Why a clause could not be seen to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unkept {
-    /// The check does not apply.
+    /// The case could have been looked at, and was not: a run with such a case shows no compliance.
     Skipped(String),
+    /// The case looks at something optional that this driver does not offer.
+    NotOffered(String),
     /// The clause does not hold.
     Broken(String),
 }
@@ -47,6 +50,10 @@ pub(crate) fn broken<T>(how: impl Into<String>) -> Outcome<T> {
     Err(Unkept::Broken(how.into()))
 }
 
+pub(crate) fn not_offered<T>(what: impl Into<String>) -> Outcome<T> {
+    Err(Unkept::NotOffered(what.into()))
+}
+
 pub(crate) fn skipped<T>(why: impl Into<String>) -> Outcome<T> {
     Err(Unkept::Skipped(why.into()))
 }
@@ -59,10 +66,10 @@ pub(crate) fn equal<T: PartialEq + Debug>(what: &str, seen: T, wanted: T) -> Out
 
 /// Like [`equal`], for content too long to be shown.
 pub(crate) fn same_bytes(what: &str, seen: &[u8], wanted: &[u8]) -> Outcome {
-    let differ = seen.iter().zip(wanted).position(|(a, b)| a != b);
-    ensure(seen == wanted, || {
-        format!("{what}: {} bytes instead of {}, first difference at {differ:?}", seen.len(), wanted.len())
-    })
+    match difference(seen, wanted) {
+        None => Ok(()),
+        Some(difference) => broken(format!("{what}: {difference}")),
+    }
 }
 
 pub(crate) fn ensure(holds: bool, how: impl FnOnce() -> String) -> Outcome {

@@ -1,7 +1,6 @@
 //! A driver as a process of its own, started the way a registry starts it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeWriter, pipe};
 use std::os::unix::net::UnixListener;
@@ -11,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
 use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
@@ -20,47 +21,10 @@ use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::client::Client;
+use crate::launch::{Launch, Way};
 
 /// How long a process may take to do what it must do at once.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How to start the driver, and the parameters of its store.
-#[derive(Debug, Clone)]
-pub struct Launch {
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    parameters: BTreeMap<String, String>,
-}
-
-impl Launch {
-    /// A driver that is this executable.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Launch { program: program.into(), arguments: Vec::new(), parameters: BTreeMap::new() }
-    }
-
-    /// Gives the executable an argument.
-    #[must_use]
-    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
-        self.arguments.push(argument.into());
-        self
-    }
-
-    /// Gives the store a parameter. Each `{folder}` in it becomes a folder that is empty when the store is first opened.
-    #[must_use]
-    pub fn parameter(mut self, name: &str, value: &str) -> Self {
-        self.parameters.insert(name.to_owned(), value.to_owned());
-        self
-    }
-}
-
-/// How a driver and its callers meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// The driver inherits a listening socket (clause L1).
-    Inherited,
-    /// The driver binds a path (clause L2).
-    Path,
-}
 
 /// Why a driver could not be started or configured.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +49,38 @@ pub struct Driver {
     folder: Arc<TempDir>,
 }
 
+impl Drop for Driver {
+    /// What the process wrote is kept with the case.
+    fn drop(&mut self) {
+        let last = Arc::strong_count(&self.folder) == 1;
+        if let (true, Ok(log)) = (last, self.log()) {
+            self.launch.journal.keep_log(log);
+        }
+    }
+}
+
 impl Driver {
     /// Starts a driver on an empty folder.
-    pub async fn start(launch: &Launch, way: Way) -> Result<Self, StartError> {
+    pub async fn start(launch: &Launch) -> Result<Self, StartError> {
+        Self::start_by(launch, launch.way()).await
+    }
+
+    /// Starts a driver on an empty folder, in a way of its own.
+    pub async fn start_by(launch: &Launch, way: Way) -> Result<Self, StartError> {
         let folder = Arc::new(tempfile::tempdir()?);
         std::fs::create_dir(folder.path().join("store"))?;
-        let socket = folder.path().join("driver.sock");
+        Self::open(launch, way, folder, "driver.sock")
+    }
+
+    /// Starts another driver beside this one, on a socket of its own and on the same store.
+    pub async fn beside(&self) -> Result<Self, StartError> {
+        let way = if self.listener.is_some() { Way::Inherited } else { Way::Path };
+        let name = format!("driver-{:08x}.sock", rand::random::<u32>());
+        Self::open(&self.launch, way, Arc::clone(&self.folder), &name)
+    }
+
+    fn open(launch: &Launch, way: Way, folder: Arc<TempDir>, socket: &str) -> Result<Self, StartError> {
+        let socket = folder.path().join(socket);
         let listener = match way {
             Way::Inherited => Some(UnixListener::bind(&socket)?),
             Way::Path => None,
@@ -99,9 +89,27 @@ impl Driver {
     }
 
     /// Kills the process where it stands, and starts another on the same socket and store.
-    pub async fn replace(mut self) -> Result<Self, StartError> {
-        self.child.kill().await?;
-        Self::spawn(self.launch, self.socket, self.listener, self.folder)
+    pub async fn replace(&mut self) -> Result<(), StartError> {
+        self.kill().await?;
+        let listener = self.listener.take();
+        let folder = Arc::clone(&self.folder);
+        *self = Self::spawn(self.launch.clone(), self.socket.clone(), listener, folder)?;
+        Ok(())
+    }
+
+    /// Kills the process where it stands. Calls wait in an inherited socket until [`replace`](Self::replace).
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    /// Stops the process in its tracks, until [`resume`](Self::resume).
+    pub fn suspend(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a suspended process go on.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
     }
 
     fn spawn(
@@ -116,7 +124,7 @@ impl Driver {
         command.args(&launch.arguments).env_clear().kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file(&folder)?);
         command.env(NONCE, nonce.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        command.env(LIVENESS_FD, "3");
+        command.envs(&launch.environment).env(LIVENESS_FD, "3");
         let mut inherited = vec![FdMapping { parent_fd: alive.into(), child_fd: 3 }];
         if let Some(listener) = &listener {
             command.env(LISTEN_FD, "4");
@@ -138,6 +146,11 @@ impl Driver {
         std::fs::read_to_string(log_path(&self.folder))
     }
 
+    /// The folder of the store, where the parameters name it: a back door to what the driver keeps.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.launch.is_isolated().then(|| self.folder.path().join("store"))
+    }
+
     /// The path of its socket.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -145,47 +158,47 @@ impl Driver {
 
     /// What Configure gives this store.
     pub fn parameters(&self) -> BTreeMap<String, String> {
-        let folder = self.folder.path().join("store");
-        let filled = |value: &String| value.replace("{folder}", &folder.to_string_lossy());
-        self.launch.parameters.iter().map(|(name, value)| (name.clone(), filled(value))).collect()
+        self.launch.parameters_in(&self.folder.path().join("store"))
     }
 
     /// A new connection. A driver that binds its own socket is waited for.
     pub async fn connect(&self) -> Result<Channel, StartError> {
-        let socket = self.socket.clone();
-        let connect = tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let endpoint = Endpoint::from_static("http://localhost")
-            .initial_stream_window_size(256 << 10)
-            .initial_connection_window_size(16 << 20);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            match endpoint.connect_with_connector(connect.clone()).await {
-                Err(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(10)).await,
-                result => return Ok(result?),
-            }
-        }
+        connect(&self.socket).await
     }
 
     /// A client of a driver that is not configured.
     pub async fn client(&self) -> Result<Client, StartError> {
-        Ok(Client::new(self.connect().await?, self.connect().await?))
+        self.client_through(&self.socket).await
+    }
+
+    /// The same through another socket, behind which somebody passes the bytes on.
+    pub async fn client_through(&self, socket: &Path) -> Result<Client, StartError> {
+        let Launch { root, seed, journal, .. } = &self.launch;
+        let (calls, streams) = (connect(socket).await?, connect(socket).await?);
+        Ok(Client::new(calls, streams, root.clone(), *seed, journal.clone()))
     }
 
     /// A client, after configuring the driver.
     pub async fn configured(&self) -> Result<Client, StartError> {
-        let client = self.client().await?;
+        self.configured_through(&self.socket).await
+    }
+
+    /// The same through another socket.
+    pub async fn configured_through(&self, socket: &Path) -> Result<Client, StartError> {
+        let client = self.client_through(socket).await?;
         let capabilities = client.configure(self.parameters()).await;
         Ok(client.with_capabilities(capabilities.map_err(|status| StartError::Configure(Box::new(status)))?))
     }
 
     /// Asks the process to stop.
     pub fn terminate(&self) -> io::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the process has ended already"))?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Lets the process believe that its registry died.
@@ -211,4 +224,29 @@ fn log_path(folder: &TempDir) -> PathBuf {
 
 fn log_file(folder: &TempDir) -> io::Result<File> {
     File::options().create(true).append(true).open(log_path(folder))
+}
+
+/// A connection to the driver at `socket`. A driver that binds its own socket is waited for.
+pub(crate) async fn connect(socket: &Path) -> Result<Channel, StartError> {
+    let socket = socket.to_owned();
+    connect_by(move || UnixStream::connect(socket.clone()).map_ok(TokioIo::new).boxed()).await
+}
+
+/// A connection over whatever `open` opens.
+pub(crate) async fn connect_by<Io, F>(open: F) -> Result<Channel, StartError>
+where
+    Io: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    F: Fn() -> BoxFuture<'static, io::Result<Io>> + Clone + Send + Sync + 'static,
+{
+    let connect = tower::service_fn(move |_| open());
+    let endpoint = Endpoint::from_static("http://localhost")
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(16 << 20);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match endpoint.connect_with_connector(connect.clone()).await {
+            Err(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(10)).await,
+            result => return Ok(result?),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use driver_testsuite::{Driver, Launch, Way};
+use driver_testsuite::{Driver, Launch};
 use storagedriver_proto::error::from_status;
 use storagedriver_proto::v1alpha1::ConfigureRequest;
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
@@ -63,7 +63,7 @@ fn a_start_that_cannot_be_is_explained() {
 #[tokio::test]
 async fn it_is_full_at_max_bytes_and_has_room_again_after_a_delete() {
     let launch = Launch::new(PROGRAM).parameter("max_bytes", "100");
-    let driver = Driver::start(&launch, Way::Inherited).await.unwrap();
+    let driver = Driver::start(&launch).await.unwrap();
     let client = driver.configured().await.unwrap();
     client.put("/a", "x".repeat(60)).await.unwrap();
     client.put("/a", "x".repeat(80)).await.unwrap();
@@ -81,7 +81,7 @@ async fn parameters_that_make_no_sense_are_refused() {
     for (name, value) in
         [("granularity", "0"), ("granularity", "1e9"), ("granularity", "99999999999"), ("max_bytes", "-1")]
     {
-        let driver = Driver::start(&Launch::new(PROGRAM).parameter(name, value), Way::Inherited).await.unwrap();
+        let driver = Driver::start(&Launch::new(PROGRAM).parameter(name, value)).await.unwrap();
         let status = driver.client().await.unwrap().configure(driver.parameters()).await.unwrap_err();
         assert!(status.message().contains(name), "{name}={value}: {}", status.message());
         assert_eq!(reason(Err::<(), _>(status)), Reason::ConfigInvalid);

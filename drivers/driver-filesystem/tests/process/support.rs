@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use driver_testsuite::{Client, Driver, Launch, StartError, Way};
+use driver_testsuite::{Client, Driver, Launch, StartError};
 use storagedriver_proto::error::from_status;
 use storagedriver_proto::v1alpha1::StorageError;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
@@ -64,7 +64,7 @@ pub(crate) fn launch() -> Launch {
 pub(crate) async fn try_start(launch: Launch, root: &Path, parameters: &[(&str, &str)]) -> Reply<Running> {
     let launch = launch.parameter("rootdirectory", root.to_str().unwrap());
     let launch = parameters.iter().fold(launch, |launch, (name, value)| launch.parameter(name, value));
-    let driver = Driver::start(&launch, Way::Inherited).await.unwrap();
+    let driver = Driver::start(&launch).await.unwrap();
     match driver.configured().await {
         Ok(client) => Ok(Running { client, driver }),
         Err(StartError::Configure(status)) => Err(*status),

@@ -7,19 +7,19 @@ use storagedriver_proto::limits::CHUNK_MAX;
 use storagedriver_proto::v1alpha1::ReadRequest;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use super::table;
+use crate::block::content;
+use crate::case::cases;
 use crate::client::Client;
-use crate::content::content;
 use crate::expect::{Outcome, ensure, equal, refused, same_bytes};
 
-table! { Check:
-    "R1" => read_gives_exactly_the_range,
-    "R1" => the_first_message_alone_has_info,
-    "R2" => an_offset_at_the_end_gives_nothing_and_beyond_it_is_refused,
-    "R3" => another_version_is_refused,
-    "R4" => read_refuses_what_is_no_content,
-    "G4" => a_read_goes_on_with_the_content_it_began,
-    "G9" => streams_that_nobody_reads_hold_up_no_call,
+cases! { "reading":
+    Quick Writing [R1] "Read gives exactly the range." => read_gives_exactly_the_range,
+    Quick Writing [R1] "The first message alone has info." => the_first_message_alone_has_info,
+    Quick Writing [R2] "An offset at the end gives nothing and beyond it is refused." => an_offset_at_the_end_gives_nothing_and_beyond_it_is_refused,
+    Quick Writing [R3] "Another version is refused." => another_version_is_refused,
+    Quick Writing [R4] "Read refuses what is no content." => read_refuses_what_is_no_content,
+    Quick Writing [G4] "A read goes on with the content it began." => a_read_goes_on_with_the_content_it_began,
+    Quick Writing [G9] "Streams that nobody reads hold up no call." => streams_that_nobody_reads_hold_up_no_call,
 }
 
 const SIZE: usize = 3_000_000;

@@ -17,26 +17,27 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
 
-use super::table;
+use crate::block::content;
+use crate::case::cases;
 use crate::client::Client;
-use crate::content::content;
-use crate::expect::{Outcome, broken, ensure, equal, refused, same_bytes, skipped};
-use crate::process::{Driver, Launch, Way};
+use crate::expect::{Outcome, broken, ensure, equal, not_offered, refused, same_bytes};
+use crate::launch::{Launch, Way};
+use crate::process::Driver;
 
-table! { LifeCheck:
-    "L2" => a_driver_binds_a_path_and_replaces_a_dead_socket,
-    "L5" => a_driver_ends_with_its_registry,
-    "L6" => a_driver_that_is_to_stop_finishes_what_it_does,
-    "H1" => hello_answers_before_and_after_configure,
-    "H3" => every_process_has_its_own_instance,
-    "P1" => health_tells_the_process_from_the_store,
-    "K1" => calls_before_configure_are_refused,
-    "K2" => parameters_that_are_unknown_are_named,
-    "K2" => configure_can_be_repeated_but_not_changed,
-    "C2" => calls_and_messages_that_are_none_do_no_harm,
-    "G7" => cancelled_reads_leave_nothing_open,
-    "G3" => what_was_acknowledged_survives_a_kill,
-    "W5" => a_session_survives_a_kill,
+cases! { "life":
+    process Quick Every [L2] "A driver binds a path and replaces a dead socket." => a_driver_binds_a_path_and_replaces_a_dead_socket,
+    process Quick Every [L5] "A driver ends with its registry." => a_driver_ends_with_its_registry,
+    process Quick Every [L6] "A driver that is to stop finishes what it does." => a_driver_that_is_to_stop_finishes_what_it_does,
+    process Quick Every [H1] "Hello answers before and after configure." => hello_answers_before_and_after_configure,
+    process Quick Every [H3] "Every process has its own instance." => every_process_has_its_own_instance,
+    process Quick Every [P1] "Health tells the process from the store." => health_tells_the_process_from_the_store,
+    process Quick Every [K1] "Calls before configure are refused." => calls_before_configure_are_refused,
+    process Quick Every [K2] "Parameters that are unknown are named." => parameters_that_are_unknown_are_named,
+    process Quick Every [K2] "Configure can be repeated but not changed." => configure_can_be_repeated_but_not_changed,
+    process Quick Every [C2] "Calls and messages that are none do no harm." => calls_and_messages_that_are_none_do_no_harm,
+    process Quick Every [G7] "Cancelled reads leave nothing open." => cancelled_reads_leave_nothing_open,
+    process Quick Every [G3] "What was acknowledged survives a kill." => what_was_acknowledged_survives_a_kill,
+    process Quick Every [W5] "A session survives a kill." => a_session_survives_a_kill,
 }
 
 async fn hello(driver: &Driver) -> Outcome<HelloResponse> {
@@ -45,9 +46,9 @@ async fn hello(driver: &Driver) -> Outcome<HelloResponse> {
 }
 
 async fn a_driver_binds_a_path_and_replaces_a_dead_socket(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Path).await?;
+    let mut driver = Driver::start_by(&launch, Way::Path).await?;
     hello(&driver).await?;
-    let driver = driver.replace().await?;
+    driver.replace().await?;
     ensure(driver.socket().exists(), || "the dead process left no socket behind, so nothing was checked".to_owned())?;
     let client = driver.configured().await?;
     client.put(&client.at("a"), "content").await?;
@@ -55,7 +56,7 @@ async fn a_driver_binds_a_path_and_replaces_a_dead_socket(launch: Launch) -> Out
 }
 
 async fn a_driver_ends_with_its_registry(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch, Way::Inherited).await?;
+    let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     let _session = client.open(&client.at("staging"), 0).await?;
     driver.abandon();
@@ -64,7 +65,7 @@ async fn a_driver_ends_with_its_registry(launch: Launch) -> Outcome {
 }
 
 async fn a_driver_that_is_to_stop_finishes_what_it_does(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch, Way::Inherited).await?;
+    let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     let wanted = content(1, 8_000_000);
     client.store("a", &wanted).await?;
@@ -81,7 +82,7 @@ async fn a_driver_that_is_to_stop_finishes_what_it_does(launch: Launch) -> Outco
 }
 
 async fn hello_answers_before_and_after_configure(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let before = hello(&driver).await?;
     equal("the nonce", &before.nonce[..], driver.nonce())?;
     equal("the protocols", before.protocols.contains(&PACKAGE.to_owned()), true)?;
@@ -93,9 +94,10 @@ async fn hello_answers_before_and_after_configure(launch: Launch) -> Outcome {
 }
 
 async fn every_process_has_its_own_instance(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let mut driver = Driver::start(&launch).await?;
     let first = hello(&driver).await?.instance;
-    let second = hello(&driver.replace().await?).await?.instance;
+    driver.replace().await?;
+    let second = hello(&driver).await?.instance;
     ensure(first != 0 && second != 0 && first != second, || format!("the instances are {first} and {second}"))
 }
 
@@ -105,7 +107,7 @@ async fn serving(driver: &Driver, service: &str) -> Outcome<ServingStatus> {
 }
 
 async fn health_tells_the_process_from_the_store(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     equal("the process before Configure", serving(&driver, "").await?, ServingStatus::Serving)?;
     equal("the store before Configure", serving(&driver, SERVICE).await?, ServingStatus::NotServing)?;
     driver.configured().await?;
@@ -114,7 +116,7 @@ async fn health_tells_the_process_from_the_store(launch: Launch) -> Outcome {
 }
 
 async fn calls_before_configure_are_refused(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let path = client.at("a");
     let results: [(&str, Result<(), Status>); 10] = [
@@ -136,7 +138,7 @@ async fn calls_before_configure_are_refused(launch: Launch) -> Outcome {
 }
 
 async fn parameters_that_are_unknown_are_named(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let mut parameters = driver.parameters();
     parameters.insert("no_driver_knows_this".to_owned(), "hunter2".to_owned());
@@ -150,7 +152,7 @@ async fn parameters_that_are_unknown_are_named(launch: Launch) -> Outcome {
 }
 
 async fn configure_can_be_repeated_but_not_changed(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let answers = join_all((0..4).map(|_| client.configure(driver.parameters()))).await;
     let first = client.configure(driver.parameters()).await?;
@@ -179,7 +181,7 @@ async fn send_nonsense(client: &Client, method: &str) -> Outcome<Code> {
 }
 
 async fn calls_and_messages_that_are_none_do_no_harm(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     equal("an unknown call", send_nonsense(&client, "Nothing").await?, Code::Unimplemented)?;
     for method in ["Stat", "Get", "Put", "Read", "List", "Walk", "Move", "Delete", "Commit", "Configure"] {
@@ -190,7 +192,7 @@ async fn calls_and_messages_that_are_none_do_no_harm(launch: Launch) -> Outcome 
 }
 
 async fn cancelled_reads_leave_nothing_open(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     client.store("a", &content(2, 4_000_000)).await?;
     client.read(&client.at("a"), 0, None).await?;
@@ -212,13 +214,13 @@ async fn cancelled_reads_leave_nothing_open(launch: Launch) -> Outcome {
 
 fn skip_volatile(client: &Client) -> Outcome {
     match client.capabilities().durability() {
-        Durability::Unspecified | Durability::Volatile => skipped("the store is volatile"),
+        Durability::Unspecified | Durability::Volatile => not_offered("the store is volatile"),
         Durability::Process | Durability::Power => Ok(()),
     }
 }
 
 async fn what_was_acknowledged_survives_a_kill(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     skip_volatile(&client)?;
     let paths: Vec<String> = (0..50).map(|number| client.at(&format!("{number}/data"))).collect();
@@ -228,7 +230,7 @@ async fn what_was_acknowledged_survives_a_kill(launch: Launch) -> Outcome {
     client.store("large", &content(3, 3_000_000)).await?;
     client.rename(&paths[0], &client.at("moved")).await?;
     client.delete(&paths[1], false).await?;
-    let driver = driver.replace().await?;
+    driver.replace().await?;
     let client = driver.configured().await?;
     for path in &paths[2..] {
         equal("content after a kill", client.get(path).await?.1, path.clone().into())?;
@@ -239,14 +241,14 @@ async fn what_was_acknowledged_survives_a_kill(launch: Launch) -> Outcome {
 }
 
 async fn a_session_survives_a_kill(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch, Way::Inherited).await?;
+    let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     skip_volatile(&client)?;
     let unit = client.aligned(1_000_000) as usize;
     let wanted = content(4, 2 * unit);
     let staging = client.at("staging");
     let _session = client.stage(&staging, &wanted[..unit]).await?;
-    let driver = driver.replace().await?;
+    driver.replace().await?;
     let client = driver.configured().await?;
     refused("the target", client.stat(&client.at("target")).await, Reason::NotFound)?;
     let mut session = client.open(&staging, unit as u64).await?;

@@ -7,25 +7,25 @@ use storagedriver_proto::limits::{INLINE_MAX, VERSION_MAX};
 use storagedriver_proto::v1alpha1::Info;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use super::table;
+use crate::block::content;
+use crate::case::cases;
 use crate::client::Client;
-use crate::content::content;
 use crate::expect::{Outcome, ensure, equal, refused, refused_as, same_bytes};
 
-table! { Check:
-    "S1" => stat_tells_content_prefix_and_nothing_apart,
-    "T1" => get_gives_content_and_info_of_one_version,
-    "T1" => get_refuses_what_is_too_large_or_no_content,
-    "U1" => put_replaces_and_changes_the_version,
-    "U1" => of_many_puts_if_absent_one_succeeds,
-    "U2" => put_refuses_what_is_too_large,
-    "G2" => a_reader_sees_old_or_new_and_never_a_mixture,
-    "M1" => move_replaces_the_target_and_takes_the_source,
-    "M1" => move_refuses_what_is_no_content,
-    "M1" => of_two_moves_one_succeeds,
-    "D1" => delete_takes_content_and_nothing_else,
-    "D1" => delete_takes_a_tree_when_recursive,
-    "C1" => a_redirect_is_given_or_refused,
+cases! { "content":
+    Quick Writing [S1] "Stat tells content prefix and nothing apart." => stat_tells_content_prefix_and_nothing_apart,
+    Quick Writing [T1] "Get gives content and info of one version." => get_gives_content_and_info_of_one_version,
+    Quick Writing [T1] "Get refuses what is too large or no content." => get_refuses_what_is_too_large_or_no_content,
+    Quick Writing [U1] "Put replaces and changes the version." => put_replaces_and_changes_the_version,
+    Quick Writing [U1] "Of many puts if absent one succeeds." => of_many_puts_if_absent_one_succeeds,
+    Quick Writing [U2] "Put refuses what is too large." => put_refuses_what_is_too_large,
+    Quick Writing [G2] "A reader sees old or new and never a mixture." => a_reader_sees_old_or_new_and_never_a_mixture,
+    Quick Writing [M1] "Move replaces the target and takes the source." => move_replaces_the_target_and_takes_the_source,
+    Quick Writing [M1] "Move refuses what is no content." => move_refuses_what_is_no_content,
+    Quick Writing [M1] "Of two moves one succeeds." => of_two_moves_one_succeeds,
+    Quick Writing [D1] "Delete takes content and nothing else." => delete_takes_content_and_nothing_else,
+    Quick Writing [D1] "Delete takes a tree when recursive." => delete_takes_a_tree_when_recursive,
+    Quick Writing [C1] "A redirect is given or refused." => a_redirect_is_given_or_refused,
 }
 
 async fn stat_tells_content_prefix_and_nothing_apart(client: Client) -> Outcome {

@@ -6,29 +6,29 @@ use storagedriver_proto::limits::{ACKNOWLEDGE_EVERY, CHUNK_MAX};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
 
-use super::table;
+use crate::block::content;
+use crate::case::cases;
 use crate::client::Client;
-use crate::content::content;
 use crate::expect::{Outcome, ensure, equal, refused, refused_as, same_bytes};
 
-table! { Check:
-    "W1" => a_session_is_written_and_published,
-    "W1" => a_session_continues_only_where_it_can,
-    "W1" => opening_drops_what_lies_beyond,
-    "W1" => a_stream_begins_with_open_and_has_one,
-    "W2" => the_newest_open_fences_the_others,
-    "W3" => a_flush_persists_all_that_the_granularity_allows,
-    "W3" => a_long_write_is_acknowledged,
-    "W4" => staged_bytes_do_not_show_at_the_target,
-    "W6" => the_target_is_a_hint,
-    "G10" => the_end_of_a_stream_publishes_nothing,
-    "O1" => commit_refuses_another_size,
-    "O1" => commit_takes_the_tail_of_an_open_stream,
-    "O2" => commit_fences_open_streams,
-    "O3" => commit_can_be_repeated,
-    "O4" => commit_replaces_or_finds_the_target_taken,
-    "O5" => commit_needs_a_session,
-    "D2" => delete_ends_the_session,
+cases! { "sessions":
+    Quick Writing [W1] "A session is written and published." => a_session_is_written_and_published,
+    Quick Writing [W1] "A session continues only where it can." => a_session_continues_only_where_it_can,
+    Quick Writing [W1] "Opening drops what lies beyond." => opening_drops_what_lies_beyond,
+    Quick Writing [W1] "A stream begins with open and has one." => a_stream_begins_with_open_and_has_one,
+    Quick Writing [W2] "The newest open fences the others." => the_newest_open_fences_the_others,
+    Quick Writing [W3] "A flush persists all that the granularity allows." => a_flush_persists_all_that_the_granularity_allows,
+    Quick Writing [W3] "A long write is acknowledged." => a_long_write_is_acknowledged,
+    Quick Writing [W4] "Staged bytes do not show at the target." => staged_bytes_do_not_show_at_the_target,
+    Quick Writing [W6] "The target is a hint." => the_target_is_a_hint,
+    Quick Writing [G10] "The end of a stream publishes nothing." => the_end_of_a_stream_publishes_nothing,
+    Quick Writing [O1] "Commit refuses another size." => commit_refuses_another_size,
+    Quick Writing [O1] "Commit takes the tail of an open stream." => commit_takes_the_tail_of_an_open_stream,
+    Quick Writing [O2] "Commit fences open streams." => commit_fences_open_streams,
+    Quick Writing [O3] "Commit can be repeated." => commit_can_be_repeated,
+    Quick Writing [O4] "Commit replaces or finds the target taken." => commit_replaces_or_finds_the_target_taken,
+    Quick Writing [O5] "Commit needs a session." => commit_needs_a_session,
+    Quick Writing [D2] "Delete ends the session." => delete_ends_the_session,
 }
 
 async fn a_session_is_written_and_published(client: Client) -> Outcome {

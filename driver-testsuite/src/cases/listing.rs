@@ -6,19 +6,19 @@ use storagedriver_proto::limits::PAGE_MAX;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
-use super::table;
+use crate::case::cases;
 use crate::client::Client;
 use crate::expect::{Outcome, ensure, equal, refused};
 
-table! { Check:
-    "I1" => a_listing_is_ordered_and_complete_for_any_page_size,
-    "I1" => start_after_need_not_exist,
-    "I1" => a_page_is_clipped_to_a_thousand,
-    "I3" => nothing_lists_as_nothing,
-    "A1" => a_walk_goes_depth_first_in_order_of_components,
-    "A1" => a_walk_continues_after_any_path,
-    "A2" => a_walk_of_nothing_is_empty,
-    "I1" => listings_tell_what_stat_tells,
+cases! { "listing":
+    Quick Writing [I1] "A listing is ordered and complete for any page size." => a_listing_is_ordered_and_complete_for_any_page_size,
+    Quick Writing [I1] "Start after need not exist." => start_after_need_not_exist,
+    Quick Writing [I1] "A page is clipped to a thousand." => a_page_is_clipped_to_a_thousand,
+    Quick Writing [I3] "Nothing lists as nothing." => nothing_lists_as_nothing,
+    Quick Writing [A1] "A walk goes depth first in order of components." => a_walk_goes_depth_first_in_order_of_components,
+    Quick Writing [A1] "A walk continues after any path." => a_walk_continues_after_any_path,
+    Quick Writing [A2] "A walk of nothing is empty." => a_walk_of_nothing_is_empty,
+    Quick Writing [I1] "Listings tell what stat tells." => listings_tell_what_stat_tells,
 }
 
 /// Content whose order by bytes, by component and by length all differ.

@@ -1,0 +1,27 @@
+//! The catalogue: every case, group by group. A case's group is the module it stands in.
+
+mod content;
+mod life;
+mod listing;
+mod paths;
+mod reading;
+mod sessions;
+
+use crate::case::{Case, Demand, Level, Run, Scope};
+
+/// The last look of every run.
+const CLEANUP: &[Case] = &[Case {
+    id: "cleanup/nothing_is_left",
+    title: "When everything a run made is deleted, nothing of it is left, not even the prefix.",
+    clauses: &["D1", "G6"],
+    level: Level::Quick,
+    scope: Scope::Writing,
+    demand: Demand::Must,
+    run: Run::Cleanup,
+}];
+
+/// Every case, in the order in which a person would read them.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    let groups = [life::CASES, paths::CASES, content::CASES, reading::CASES, listing::CASES, sessions::CASES, CLEANUP];
+    groups.into_iter().flatten()
+}
