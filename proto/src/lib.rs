@@ -37,6 +37,10 @@ pub mod environment {
     pub const LISTEN_FD: &str = "STORAGE_DRIVER_LISTEN_FD";
     /// The path at which the driver binds its own Unix socket.
     pub const SOCKET: &str = "STORAGE_DRIVER_SOCKET";
+    /// Appended to that path, it is the path of the descriptor socket.
+    pub const DESCRIPTOR_SUFFIX: &str = ".fd";
+    /// The number of an inherited descriptor: a listening Unix socket for packets, the descriptor socket.
+    pub const DESCRIPTOR_FD: &str = "STORAGE_DRIVER_DESCRIPTOR_FD";
     /// The number of an inherited descriptor: a pipe whose other end closes when the registry dies.
     pub const LIVENESS_FD: &str = "STORAGE_DRIVER_LIVENESS_FD";
     /// Hexadecimal bytes to echo in the handshake.

@@ -16,6 +16,8 @@ pub const CHUNK_PREFERRED: usize = 256 << 10;
 pub const PAGE_MAX: usize = 1000;
 /// Longest `version`.
 pub const VERSION_MAX: usize = 256;
+/// Longest packet on the descriptor socket, both ways.
+pub const PACKET_MAX: usize = 4096;
 /// A driver acknowledges a write stream at least this often.
 pub const ACKNOWLEDGE_EVERY: u64 = 4 << 20;
 /// Largest granularity a driver may declare.

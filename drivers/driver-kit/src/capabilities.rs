@@ -28,6 +28,8 @@ pub struct Capabilities {
     pub redirect: bool,
     /// Commit to a target other than the session's hint costs a copy, not a rename.
     pub commit_copies: bool,
+    /// [`crate::StorageDriver::descriptor`] gives descriptors. The kit declares it only where there is a socket for them.
+    pub descriptors: bool,
 }
 
 impl Capabilities {
@@ -41,6 +43,7 @@ impl Capabilities {
             if_absent: false,
             redirect: false,
             commit_copies: false,
+            descriptors: false,
         }
     }
 }

@@ -35,8 +35,16 @@ impl From<Entry> for pb::list_response::Entry {
 
 impl From<Capabilities> for pb::Capabilities {
     fn from(capabilities: Capabilities) -> Self {
-        let Capabilities { durability, granularity, shared, read_only, if_absent, redirect, commit_copies } =
-            capabilities;
+        let Capabilities {
+            durability,
+            granularity,
+            shared,
+            read_only,
+            if_absent,
+            redirect,
+            commit_copies,
+            descriptors,
+        } = capabilities;
         let durability = match durability {
             Durability::Volatile => pb::capabilities::Durability::Volatile,
             Durability::Process => pb::capabilities::Durability::Process,
@@ -50,6 +58,7 @@ impl From<Capabilities> for pb::Capabilities {
             if_absent,
             redirect,
             commit_copies,
+            descriptors,
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Capabilities {
     /// Commit to a target other than the session's hint costs a copy, not a rename
     #[prost(bool, tag = "7")]
     pub commit_copies: bool,
+    /// content can be had as a read-only file descriptor, over the descriptor socket
+    #[prost(bool, tag = "8")]
+    pub descriptors: bool,
 }
 /// Nested message and enum types in `Capabilities`.
 pub mod capabilities {
@@ -365,7 +368,44 @@ pub struct CommitResponse {
     #[prost(message, optional, tag = "1")]
     pub info: ::core::option::Option<Info>,
 }
-/// Exactly one of these stands in the details of the google.rpc.Status of every failed call of StorageDriver.
+/// One packet on the descriptor socket (README, "Local descriptors"): no gRPC, and at most 4096 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescriptorRequest {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// empty: any
+    #[prost(string, tag = "2")]
+    pub if_version: ::prost::alloc::string::String,
+}
+/// The packet that answers it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescriptorResponse {
+    #[prost(oneof = "descriptor_response::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<descriptor_response::Kind>,
+}
+/// Nested message and enum types in `DescriptorResponse`.
+pub mod descriptor_response {
+    /// What a failed call carries as its status.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Failure {
+        #[prost(message, optional, tag = "1")]
+        pub error: ::core::option::Option<super::StorageError>,
+        /// a sentence for people, at most 1 KiB
+        #[prost(string, tag = "2")]
+        pub message: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// of the content; exactly one descriptor comes with it
+        #[prost(message, tag = "1")]
+        Info(super::Info),
+        /// no descriptor comes with it
+        #[prost(message, tag = "2")]
+        Failure(Failure),
+    }
+}
+/// Exactly one of these stands in the details of the google.rpc.Status of every failed call of StorageDriver, and in every
+/// failure on the descriptor socket.
 /// A status without one is a fault of the transport, never an answer of the storage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StorageError {

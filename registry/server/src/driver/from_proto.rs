@@ -45,8 +45,16 @@ pub(super) fn capabilities(answer: wire::ConfigureResponse) -> Result<Capabiliti
     let capabilities = capabilities.ok_or_else(|| Fault::nonsense("Configure answered no capabilities"))?;
     let durability = durability(capabilities.durability());
     // `if_absent` is not asked for: correctness never rests on a back end's conditional write.
-    let wire::Capabilities { durability: _, granularity, shared, read_only, if_absent: _, redirect, commit_copies } =
-        capabilities;
+    let wire::Capabilities {
+        durability: _,
+        granularity,
+        shared,
+        read_only,
+        if_absent: _,
+        redirect,
+        commit_copies,
+        descriptors: _,
+    } = capabilities;
     if granularity > GRANULARITY_MAX {
         return Err(Fault::nonsense(format!("a granularity of {granularity} bytes; {GRANULARITY_MAX} is the most")));
     }
