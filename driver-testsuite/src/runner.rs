@@ -239,6 +239,7 @@ impl From<&pb::Capabilities> for Capabilities {
             if_absent: told.if_absent,
             redirect: told.redirect,
             commit_copies: told.commit_copies,
+            descriptors: told.descriptors,
         }
     }
 }

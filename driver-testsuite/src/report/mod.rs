@@ -60,6 +60,7 @@ pub struct Capabilities {
     pub if_absent: bool,
     pub redirect: bool,
     pub commit_copies: bool,
+    pub descriptors: bool,
 }
 
 /// Where the run took place.
