@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use storagedriver_proto::v1alpha1 as pb;
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
@@ -13,7 +14,10 @@ use tonic::{Status, Streaming};
 
 use crate::journal::Journal;
 
-type Reply<T> = Result<T, Status>;
+/// Calls of [`Client::put_all`] at once.
+const PUTS_AT_ONCE: usize = 32;
+
+pub(crate) type Reply<T> = Result<T, Status>;
 
 /// A caller of one driver, with one connection for calls and one for streams, below a root path of its own.
 #[derive(Debug, Clone)]
@@ -166,6 +170,35 @@ impl Client {
             messages.push(message);
         }
         Ok(messages)
+    }
+
+    /// Walks to the end; the paths.
+    pub async fn walk_paths(&self, path: &str, start_after: &str) -> Reply<Vec<String>> {
+        let entries = self.walk(path, start_after).await?.into_iter().flat_map(|message| message.entries);
+        Ok(entries.map(|entry| entry.path).collect())
+    }
+
+    /// Lists to the end in pages of `limit`; the names, each with whether it is a prefix.
+    pub async fn list_all(&self, path: &str, start_after: &str, limit: u32) -> Reply<Vec<(String, bool)>> {
+        let (mut names, mut after) = (Vec::new(), start_after.to_owned());
+        loop {
+            let page = self.list(path, &after, limit).await?;
+            names.extend(
+                page.entries
+                    .iter()
+                    .map(|entry| (entry.name.clone(), entry.info.as_ref().is_some_and(|info| info.is_prefix))),
+            );
+            match page.entries.last() {
+                Some(last) if page.more => after.clone_from(&last.name),
+                _ => return Ok(names),
+            }
+        }
+    }
+
+    /// Puts small content at each of `names`, several at once.
+    pub async fn put_all(&self, names: impl IntoIterator<Item = String>) -> Reply<()> {
+        let puts = stream::iter(names).map(async |name| self.put(&self.at(&name), name.clone()).await);
+        puts.buffer_unordered(PUTS_AT_ONCE).try_for_each(|_| async { Ok(()) }).await
     }
 
     pub async fn rename(&self, source: &str, target: &str) -> Reply<pb::Info> {

@@ -1,8 +1,10 @@
 //! The catalogue: every case, group by group. A case's group is the module it stands in.
 
 mod content;
+mod deleting;
 mod life;
 mod listing;
+mod moving;
 mod paths;
 mod reading;
 mod sessions;
@@ -22,6 +24,16 @@ const CLEANUP: &[Case] = &[Case {
 
 /// Every case, in the order in which a person would read them.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups = [life::CASES, paths::CASES, content::CASES, reading::CASES, listing::CASES, sessions::CASES, CLEANUP];
+    let groups = [
+        life::CASES,
+        paths::CASES,
+        content::CASES,
+        reading::CASES,
+        listing::CASES,
+        moving::CASES,
+        deleting::CASES,
+        sessions::CASES,
+        CLEANUP,
+    ];
     groups.into_iter().flatten()
 }

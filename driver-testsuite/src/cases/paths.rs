@@ -4,27 +4,32 @@ use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use storagedriver_proto::limits::{COMPONENT_MAX, PATH_MAX};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
 use crate::case::cases;
 use crate::client::Client;
-use crate::expect::{Outcome, broken, ensure, equal, refused, refused_as};
+use crate::expect::{Outcome, broken, ensure, equal, refused};
 
 cases! { "paths":
-    Quick Writing [N2] "A path that is none is refused by every call." => a_path_that_is_none_is_refused_by_every_call,
-    Quick Writing [N1] "The root is for list and walk alone." => the_root_is_for_list_and_walk_alone,
-    Quick Writing [N1] "The longest paths are taken." => the_longest_paths_are_taken,
-    Quick Writing [N1] "Every allowed byte is taken." => every_allowed_byte_is_taken,
-    Quick Writing [N3] "A path touches no other." => a_path_touches_no_other,
-    Quick Writing [N5] "Content is not lost to content above or below it." => content_is_not_lost_to_content_above_or_below_it,
-    Quick Writing [G6] "A prefix comes and goes with its content." => a_prefix_comes_and_goes_with_its_content,
+    Quick Writing [N1 N2]
+        "A path that is none is PATH_INVALID to every call, whatever the caller promised." => invalid_refused,
+    Quick Writing [N1 D1] "`/` is a path for List and Walk only." => root_only_listed,
+    Quick Writing [N1] "A component may have 255 bytes and a path 1024." => longest,
+    Quick Writing [N1] "A component may be any of `A-Z a-z 0-9 . _ -`, but for `.` and `..`." => odd_names,
+    Quick Writing [N3] "A path never touches another that begins or looks alike." => siblings_untouched,
+    Quick Writing [N3] "Paths that differ in case alone are two paths." => case_kept,
+    Quick Writing [N5] "Content above or below content is kept or refused with PATH_CONFLICT, and takes nothing away."
+        => above_and_below,
+    Quick Writing [G6] "A prefix appears with the first content below it and is gone with the last."
+        => prefix_lives_with_content,
 }
 
 type Call = fn(Client, String) -> BoxFuture<'static, Result<(), Status>>;
 
 /// Every call that takes the path of content, as a function of that path.
-const CALLS: [(&str, Call); 11] = [
+const CALLS: [(&str, Call); 12] = [
     ("Stat", |client, path| async move { client.stat(&path).await.map(drop) }.boxed()),
     ("Get", |client, path| async move { client.get(&path).await.map(drop) }.boxed()),
     ("Put", |client, path| async move { client.put(&path, "x").await.map(drop) }.boxed()),
@@ -34,6 +39,7 @@ const CALLS: [(&str, Call); 11] = [
     ("Delete", |client, path| async move { client.delete(&path, false).await }.boxed()),
     ("Delete recursively", |client, path| async move { client.delete(&path, true).await }.boxed()),
     ("Write", |client, path| async move { client.open(&path, 0).await.map(drop) }.boxed()),
+    ("Write for", |client, path| async move { open_for(&client, &path).await }.boxed()),
     ("Commit from", |client, path| async move { client.commit(&path, &client.at("t"), 0).await.map(drop) }.boxed()),
     ("Commit to", |client, path| async move { client.commit(&client.at("s"), &path, 0).await.map(drop) }.boxed()),
 ];
@@ -44,68 +50,126 @@ const LISTINGS: [(&str, Call); 2] = [
     ("Walk", |client, path| async move { client.walk(&path, "").await.map(drop) }.boxed()),
 ];
 
-async fn a_path_that_is_none_is_refused_by_every_call(client: Client) -> Outcome {
-    let long = format!("/{}", "a".repeat(256));
-    let deep = "/a".repeat(513);
+/// A session with the hint `target`. An empty hint is none, and so no path that could be wrong.
+async fn open_for(client: &Client, target: &str) -> Result<(), Status> {
+    let target = if target.is_empty() { "no path" } else { target };
+    client.open_for(&client.at("hinted"), 0, target).await.map(drop)
+}
+
+async fn invalid_refused(client: Client) -> Outcome {
+    let long = format!("/{}", "a".repeat(COMPONENT_MAX + 1));
+    let deep = format!("{}/a", "/a".repeat(PATH_MAX / 2));
     let below = client.at("a/");
-    let bad = ["", "a", "//", "/a//b", &below, "/.", "/..", "/a/../b", "/a b", "/a\0b", "/é", "/a\\b", &long, &deep];
+    let escaping = client.at("../../../../etc/passwd");
+    let bad = [
+        "",
+        "a",
+        "a/b",
+        "//",
+        "/a//b",
+        &below,
+        "/.",
+        "/..",
+        "/a/../b",
+        "/a/./b",
+        &escaping,
+        "/a b",
+        "/a\0b",
+        "/a\n",
+        "/é",
+        "/e\u{301}",
+        "/a\\b",
+        "/a%2fb",
+        "/a:b",
+        "/a*",
+        "/~",
+        &long,
+        &deep,
+    ];
     for path in bad {
         for (name, call) in CALLS.iter().chain(&LISTINGS) {
-            let result = call(client.clone(), path.to_owned()).await;
-            let error = refused(&format!("{name} {path:?}"), result, Reason::PathInvalid)?;
-            ensure(*name != "Stat" || path.starts_with(&error.path), || format!("{path:?} came back in {error:?}"))?;
+            refused(&format!("{name} {path:?}"), call(client.clone(), path.to_owned()).await, Reason::PathInvalid)?;
         }
     }
     Ok(())
 }
 
-async fn the_root_is_for_list_and_walk_alone(client: Client) -> Outcome {
+async fn root_only_listed(client: Client) -> Outcome {
     client.put(&client.at("a"), "content").await?;
     for (name, call) in CALLS {
         refused(name, call(client.clone(), "/".to_owned()).await, Reason::PathInvalid)?;
     }
-    let top: BTreeSet<String> = client.list("/", "", 0).await?.entries.into_iter().map(|entry| entry.name).collect();
-    let root = client.root().split('/').nth(1).unwrap_or_default();
-    equal("the root lists the folder of this run", top.contains(root), true)?;
+    let mine = client.root().split('/').nth(1).unwrap_or_default();
+    let top = client.list_all("/", "", 0).await?;
+    ensure(top.iter().any(|(name, is_prefix)| name == mine && *is_prefix), || format!("{mine} is not in {top:?}"))?;
     client.stat(&client.at("a")).await?;
     Ok(())
 }
 
-async fn the_longest_paths_are_taken(client: Client) -> Outcome {
-    let wide = client.at(&"c".repeat(255));
+async fn longest(client: Client) -> Outcome {
+    let wide = client.at(&"c".repeat(COMPONENT_MAX));
     let mut deep = client.at("deep");
-    while deep.len() < 1024 - 200 {
-        deep.push_str("/0123456789");
+    while deep.len() < PATH_MAX - 200 {
+        deep.push_str("/0123");
     }
     deep.push('/');
-    deep.push_str(&"d".repeat(1024 - deep.len()));
+    deep.push_str(&"d".repeat(PATH_MAX - deep.len()));
     for path in [&wide, &deep] {
         client.put(path, path.clone()).await?;
         equal("the content at a long path", client.get(path).await?.1, path.clone().into())?;
+        let staging = format!("{}s", &path[..path.len() - 1]);
+        let _session = client.open_for(&staging, 0, path).await?;
+        client.commit(&staging, path, 0).await?;
+        equal("content committed at a long path", client.stat(path).await?.size, 0)?;
     }
-    let walked = client.walk(&client.at("deep"), "").await?;
-    equal("a walk to it", walked.iter().flat_map(|message| &message.entries).any(|entry| entry.path == deep), true)
+    equal("a walk to it", client.walk_paths(&client.at("deep"), "").await?, vec![deep])
 }
 
-async fn every_allowed_byte_is_taken(client: Client) -> Outcome {
-    let names = ["...", ".a", "a.", "-", "--", "_", "a..b", "0", "Z", ".-_.", "CON", "a.tmp", ".lock"];
+async fn odd_names(client: Client) -> Outcome {
+    let names = [
+        "...",
+        ".a",
+        "a.",
+        "-",
+        "--",
+        "-rf",
+        "_",
+        "a..b",
+        "0",
+        "Z",
+        ".-_.",
+        "CON",
+        "nul.txt",
+        "a.tmp",
+        ".tmp",
+        ".lock",
+        "data",
+        "link",
+        "lost.found",
+        "..a",
+        "a.partial",
+        ".staging",
+        "_uploads",
+    ];
     for name in names {
         client.put(&client.at(name), name).await?;
     }
     for name in names {
         equal("the content at an odd name", client.get(&client.at(name)).await?.1, name.into())?;
     }
-    let listed: Vec<String> = client.list(client.root(), "", 0).await?.entries.into_iter().map(|e| e.name).collect();
+    let listed: Vec<String> = client.list_all(client.root(), "", 0).await?.into_iter().map(|(name, _)| name).collect();
     let wanted: BTreeSet<String> = names.map(str::to_owned).into();
     equal("the names listed", listed, wanted.into_iter().collect())
 }
 
-async fn a_path_touches_no_other(client: Client) -> Outcome {
-    let others = ["a/bc", "a/b-", "a/B", "A/b", "a/b.", "ab"].map(|name| client.at(name));
+async fn siblings_untouched(client: Client) -> Outcome {
+    let others = ["a/bc", "a/b-", "a/b.", "a/b0", "a-b/c", "ab"].map(|name| client.at(name));
     for path in &others {
         client.put(path, path.clone()).await?;
     }
     client.put(&client.at("a/b/c"), "below").await?;
+    equal("a walk", client.walk_paths(&client.at("a/b"), "").await?, vec![client.at("a/b/c")])?;
+    equal("a listing", client.list_all(&client.at("a/b"), "", 0).await?, vec![("c".to_owned(), false)])?;
     client.delete(&client.at("a/b"), true).await?;
     for path in &others {
         equal("the content beside a deleted path", client.get(path).await?.1, path.clone().into())?;
@@ -113,13 +177,27 @@ async fn a_path_touches_no_other(client: Client) -> Outcome {
     refused("Stat of the deleted path", client.stat(&client.at("a/b")).await, Reason::NotFound).map(drop)
 }
 
-async fn content_is_not_lost_to_content_above_or_below_it(client: Client) -> Outcome {
-    let rows = [("above", "above/below"), ("under/below", "under")];
+async fn case_kept(client: Client) -> Outcome {
+    let names = ["Case", "case", "CASE", "dir/a", "Dir/a"];
+    for name in names {
+        client.put(&client.at(name), name).await?;
+    }
+    client.delete(&client.at("CASE"), false).await?;
+    client.delete(&client.at("dir"), true).await?;
+    for name in ["Case", "case", "Dir/a"] {
+        equal("the content at a name of another case", client.get(&client.at(name)).await?.1, name.into())?;
+    }
+    Ok(())
+}
+
+async fn above_and_below(client: Client) -> Outcome {
+    let rows = [("above", "above/below"), ("under/below", "under"), ("far", "far/a/b/c")];
     for (first, second) in rows.map(|(first, second)| (client.at(first), client.at(second))) {
         client.put(&first, "first").await?;
         let put = client.put(&second, "second").await;
         if put.is_err() {
             refused(&format!("Put {second}"), put, Reason::PathConflict)?;
+            refused(&format!("Get {second}"), client.get(&second).await, Reason::NotFound)?;
         } else {
             equal("the second content", client.get(&second).await?.1, "second".into())?;
         }
@@ -128,16 +206,23 @@ async fn content_is_not_lost_to_content_above_or_below_it(client: Client) -> Out
     Ok(())
 }
 
-async fn a_prefix_comes_and_goes_with_its_content(client: Client) -> Outcome {
+async fn prefix_lives_with_content(client: Client) -> Outcome {
     let (prefix, path) = (client.at("p/q"), client.at("p/q/r"));
-    client.put(&path, "content").await?;
-    let info = client.stat(&prefix).await?;
-    equal("Stat of a prefix", (info.is_prefix, info.size, info.version.as_str()), (true, 0, ""))?;
-    client.delete(&path, false).await?;
-    for gone in [&prefix, &client.at("p")] {
-        refused_as("Stat of an empty prefix", client.stat(gone).await, &[Reason::NotFound])?;
+    for how in ["deleted", "moved", "deleted with it"] {
+        client.put(&path, "content").await?;
+        let info = client.stat(&prefix).await?;
+        equal("Stat of a prefix", (info.is_prefix, info.size, info.version.as_str()), (true, 0, ""))?;
+        match how {
+            "deleted" => client.delete(&path, false).await?,
+            "moved" => drop(client.rename(&path, &client.at("elsewhere")).await?),
+            _ => client.delete(&prefix, true).await?,
+        }
+        for gone in [&prefix, &client.at("p")] {
+            refused(&format!("Stat of a prefix whose content is {how}"), client.stat(gone).await, Reason::NotFound)?;
+        }
     }
-    match client.list(client.root(), "", 0).await?.entries.as_slice() {
+    client.delete(&client.at("elsewhere"), false).await?;
+    match client.list_all(client.root(), "", 0).await?.as_slice() {
         [] => Ok(()),
         left => broken(format!("an empty prefix is listed: {left:?}")),
     }
