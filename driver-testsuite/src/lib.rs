@@ -21,6 +21,7 @@ pub mod cases;
 pub mod clause;
 mod client;
 mod expect;
+mod history;
 mod host;
 mod journal;
 mod launch;

@@ -1,7 +1,9 @@
 //! The catalogue: every case, group by group. A case's group is the module it stands in.
 
+mod concurrency;
 mod content;
 mod deleting;
+mod errors;
 mod life;
 mod listing;
 mod moving;
@@ -33,6 +35,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         moving::CASES,
         deleting::CASES,
         sessions::CASES,
+        concurrency::CASES,
+        errors::CASES,
         CLEANUP,
     ];
     groups.into_iter().flatten()

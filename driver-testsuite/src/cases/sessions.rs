@@ -9,29 +9,39 @@ use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
 use crate::block::content;
 use crate::case::cases;
 use crate::client::Client;
-use crate::expect::{Outcome, ensure, equal, refused, refused_as, same_bytes};
+use crate::expect::{Outcome, ensure, equal, not_offered, refused, refused_as, same_bytes};
 
 cases! { "sessions":
-    Quick Writing [W1] "A session is written and published." => a_session_is_written_and_published,
-    Quick Writing [W1] "A session continues only where it can." => a_session_continues_only_where_it_can,
-    Quick Writing [W1] "Opening drops what lies beyond." => opening_drops_what_lies_beyond,
-    Quick Writing [W1] "A stream begins with open and has one." => a_stream_begins_with_open_and_has_one,
-    Quick Writing [W2] "The newest open fences the others." => the_newest_open_fences_the_others,
-    Quick Writing [W3] "A flush persists all that the granularity allows." => a_flush_persists_all_that_the_granularity_allows,
-    Quick Writing [W3] "A long write is acknowledged." => a_long_write_is_acknowledged,
-    Quick Writing [W4] "Staged bytes do not show at the target." => staged_bytes_do_not_show_at_the_target,
-    Quick Writing [W6] "The target is a hint." => the_target_is_a_hint,
-    Quick Writing [G10] "The end of a stream publishes nothing." => the_end_of_a_stream_publishes_nothing,
-    Quick Writing [O1] "Commit refuses another size." => commit_refuses_another_size,
-    Quick Writing [O1] "Commit takes the tail of an open stream." => commit_takes_the_tail_of_an_open_stream,
-    Quick Writing [O2] "Commit fences open streams." => commit_fences_open_streams,
-    Quick Writing [O3] "Commit can be repeated." => commit_can_be_repeated,
-    Quick Writing [O4] "Commit replaces or finds the target taken." => commit_replaces_or_finds_the_target_taken,
-    Quick Writing [O5] "Commit needs a session." => commit_needs_a_session,
-    Quick Writing [D2] "Delete ends the session." => delete_ends_the_session,
+    Quick Writing [W1 W6 O1] "What is written and flushed is published by Commit, of any size, and of none." => published,
+    Quick Writing [W1] "A session continues at what is persisted or below, on a multiple of the granularity."
+        => continues_where_it_can,
+    Quick Writing [W1] "Opening drops what lies beyond the offset, and at 0 starts over." => opening_drops,
+    Quick Writing [W1] "A stream begins with `open`, has one, and no data over 1 MiB." => open_comes_first,
+    Quick Writing [W1 W3] "Messages may have any size from 1 byte to 1 MiB." => message_sizes,
+    Quick Writing [W2] "The newest `open` fences the others: none of them adds or changes a byte." => newest_fences,
+    Quick Writing [W3 G5] "A flush persists everything received, rounded down to the granularity." => flush_persists,
+    Quick Writing [W3 G5] "A long write is acknowledged at least every 4 MiB, and `persisted` never decreases." => acknowledged,
+    Quick Writing [W4 G6] "What is staged does not show at the target." => hidden_until_commit,
+    Quick Writing [W5] "Sessions are independent of each other, however many are open." => many_sessions,
+    Quick Writing [W6] "The target of `open` is a hint that Commit need not follow." => target_is_a_hint,
+    Quick Writing [G10] "The end of a stream and its cancellation publish nothing, and end no session." => end_publishes_nothing,
+    Quick Writing [O1] "Commit of another size is OFFSET_INVALID with `persisted`, and the session stays."
+        => commit_of_another_size,
+    Quick Writing [O1] "Commit takes what the granularity kept while the stream is open, and misses it afterwards."
+        => commit_with_tail,
+    Quick Writing [O2] "Commit fences open streams: what they send later changes nothing." => commit_fences,
+    Quick Writing [O2 W1] "Commit ends the session: it can be started over and not continued." => commit_ends_session,
+    Quick Writing [O3] "Commit is idempotent, also for several callers at once." => commit_repeated,
+    Quick Writing [O3] "Where the target holds `size` bytes already, Commit is OK and the session is gone." => commit_again,
+    Quick Writing [O4 C1] "Commit replaces a target of another size; with `if_absent` it leaves target and session alone."
+        => commit_replaces,
+    Quick Writing [O4 C1] "Of any number of Commits with `if_absent` to one target, one gets OK." => if_absent_race,
+    Quick Writing [O5] "Commit without a session, and without content of `size` bytes at the target, is NOT_FOUND."
+        => commit_of_nothing,
+    Quick Writing [D2] "Deleting a staging path, or a path above it, ends the session and its writers." => deleted,
 }
 
-async fn a_session_is_written_and_published(client: Client) -> Outcome {
+async fn published(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("deep/target"));
     for size in [0, 1, 1000, 262_145, 5_000_000] {
         let wanted = content(1, size);
@@ -47,7 +57,7 @@ async fn a_session_is_written_and_published(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn a_session_continues_only_where_it_can(client: Client) -> Outcome {
+async fn continues_where_it_can(client: Client) -> Outcome {
     let staging = client.at("staging");
     let unit = client.aligned(1000);
     refused("open of no session", client.open(&staging, unit).await, Reason::NotFound)?;
@@ -62,7 +72,7 @@ async fn a_session_continues_only_where_it_can(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn opening_drops_what_lies_beyond(client: Client) -> Outcome {
+async fn opening_drops(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let unit = client.aligned(1000) as usize;
     let (old, new) = (content(3, 3 * unit), content(4, unit));
@@ -79,7 +89,7 @@ async fn opening_drops_what_lies_beyond(client: Client) -> Outcome {
     equal("the size of a session that was started over", client.stat(&target).await?.size, 0)
 }
 
-async fn a_stream_begins_with_open_and_has_one(client: Client) -> Outcome {
+async fn open_comes_first(client: Client) -> Outcome {
     let open = || Kind::Open(Open { path: client.at("staging"), offset: 0, target: String::new() });
     let rows = [
         ("data before open", vec![Kind::Data("x".into())]),
@@ -100,7 +110,7 @@ async fn a_stream_begins_with_open_and_has_one(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn the_newest_open_fences_the_others(client: Client) -> Outcome {
+async fn newest_fences(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let unit = client.aligned(100_000) as usize;
     let mut older = client.stage(&staging, &content(7, unit)).await?;
@@ -116,7 +126,7 @@ async fn the_newest_open_fences_the_others(client: Client) -> Outcome {
     same_bytes("the target", &client.read(&target, 0, None).await?.1, &newest_bytes)
 }
 
-async fn a_flush_persists_all_that_the_granularity_allows(client: Client) -> Outcome {
+async fn flush_persists(client: Client) -> Outcome {
     let granularity = client.aligned(1);
     let mut session = client.open(&client.at("staging"), 0).await?;
     let mut received = 0;
@@ -128,7 +138,7 @@ async fn a_flush_persists_all_that_the_granularity_allows(client: Client) -> Out
     equal("a flush of nothing", session.flush().await?, received - received % granularity)
 }
 
-async fn a_long_write_is_acknowledged(client: Client) -> Outcome {
+async fn acknowledged(client: Client) -> Outcome {
     let mut session = client.open(&client.at("staging"), 0).await?;
     let mut persisted = 0;
     for _ in 0..4 {
@@ -140,7 +150,7 @@ async fn a_long_write_is_acknowledged(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn staged_bytes_do_not_show_at_the_target(client: Client) -> Outcome {
+async fn hidden_until_commit(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging/data"), client.at("target/data"));
     let mut session = client.open_for(&staging, 0, &target).await?;
     session.data(&content(12, 2_000_000)).await;
@@ -154,7 +164,7 @@ async fn staged_bytes_do_not_show_at_the_target(client: Client) -> Outcome {
     equal("what there is", walked.map(|entry| entry.path).collect(), vec![target])
 }
 
-async fn the_target_is_a_hint(client: Client) -> Outcome {
+async fn target_is_a_hint(client: Client) -> Outcome {
     let (staging, hint, target) = (client.at("staging"), client.at("hint"), client.at("target"));
     let unit = client.aligned(1000);
     let mut session = client.open_for(&staging, 0, &hint).await?;
@@ -167,7 +177,7 @@ async fn the_target_is_a_hint(client: Client) -> Outcome {
     refused("Stat of the hint", client.stat(&hint).await, Reason::NotFound).map(drop)
 }
 
-async fn the_end_of_a_stream_publishes_nothing(client: Client) -> Outcome {
+async fn end_publishes_nothing(client: Client) -> Outcome {
     let unit = client.aligned(1000);
     for (how, reset) in [("ended", false), ("reset", true)] {
         let (staging, target) = (client.at(&format!("{how}/staging")), client.at(&format!("{how}/target")));
@@ -185,7 +195,7 @@ async fn the_end_of_a_stream_publishes_nothing(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn commit_refuses_another_size(client: Client) -> Outcome {
+async fn commit_of_another_size(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let unit = client.aligned(1000);
     let _session = client.stage(&staging, &content(16, unit as usize)).await?;
@@ -198,7 +208,7 @@ async fn commit_refuses_another_size(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn commit_takes_the_tail_of_an_open_stream(client: Client) -> Outcome {
+async fn commit_with_tail(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let size = client.aligned(1000) + 1;
     let wanted = content(17, size as usize);
@@ -220,16 +230,17 @@ async fn commit_takes_the_tail_of_an_open_stream(client: Client) -> Outcome {
     same_bytes("the target", &client.read(&client.at("late"), 0, None).await?.1, &wanted)
 }
 
-async fn commit_fences_open_streams(client: Client) -> Outcome {
+async fn commit_fences(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let mut session = client.stage(&staging, b"content").await?;
     client.commit(&staging, &target, 7).await?;
-    session.data(b"more").await;
+    session.data(b"overwritten").await;
     refused("the open stream", session.ended().await, Reason::Fenced)?;
-    equal("the target", client.get(&target).await?.1, "content".into())
+    equal("the target", client.get(&target).await?.1, "content".into())?;
+    equal("the size of the target", client.stat(&target).await?.size, 7)
 }
 
-async fn commit_can_be_repeated(client: Client) -> Outcome {
+async fn commit_repeated(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     let _session = client.stage(&staging, b"content").await?;
     for commit in join_all((0..4).map(|_| client.commit(&staging, &target, 7))).await {
@@ -240,7 +251,7 @@ async fn commit_can_be_repeated(client: Client) -> Outcome {
     equal("the target", client.get(&target).await?.1, "content".into())
 }
 
-async fn commit_replaces_or_finds_the_target_taken(client: Client) -> Outcome {
+async fn commit_replaces(client: Client) -> Outcome {
     let (staging, target) = (client.at("staging"), client.at("target"));
     client.put(&target, "old").await?;
     let _session = client.stage(&staging, b"content").await?;
@@ -257,7 +268,7 @@ async fn commit_replaces_or_finds_the_target_taken(client: Client) -> Outcome {
     Ok(())
 }
 
-async fn commit_needs_a_session(client: Client) -> Outcome {
+async fn commit_of_nothing(client: Client) -> Outcome {
     let target = client.at("target");
     refused("Commit of nothing", client.commit(&client.at("staging"), &target, 7).await, Reason::NotFound)?;
     client.put(&target, "old").await?;
@@ -265,7 +276,7 @@ async fn commit_needs_a_session(client: Client) -> Outcome {
     equal("the target", client.get(&target).await?.1, "old".into())
 }
 
-async fn delete_ends_the_session(client: Client) -> Outcome {
+async fn deleted(client: Client) -> Outcome {
     for (name, doomed, recursive) in [("one/data", "one/data", false), ("two/data", "two", true)] {
         let (staging, target) = (client.at(name), client.at("target"));
         let mut session = client.stage(&staging, &content(18, 100_000)).await?;
@@ -275,6 +286,90 @@ async fn delete_ends_the_session(client: Client) -> Outcome {
         refused_as("the writer", ended, &[Reason::Fenced, Reason::NotFound])?;
         refused("Commit", client.commit(&staging, &target, 100_000).await, Reason::NotFound)?;
         refused("Stat of the staging path", client.stat(&staging).await, Reason::NotFound)?;
+    }
+    Ok(())
+}
+
+async fn message_sizes(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let wanted = content(20, 2_500_000);
+    let mut session = client.open(&staging, 0).await?;
+    let mut rest = &wanted[..];
+    for size in [1, 1, 2, 1000, CHUNK_MAX, 0, 7, 262_144, 65_537, CHUNK_MAX - 1].into_iter().cycle() {
+        let (piece, left) = rest.split_at(size.min(rest.len()));
+        session.send(Kind::Data(Bytes::copy_from_slice(piece))).await;
+        rest = left;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    session.flush().await?;
+    client.commit(&staging, &target, wanted.len() as u64).await?;
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &wanted)
+}
+
+async fn many_sessions(client: Client) -> Outcome {
+    let mut sessions = Vec::new();
+    for number in 0..200 {
+        sessions.push(client.stage(&client.at(&format!("s/{number}")), &content(number, 3000)).await?);
+    }
+    for number in (0..200).rev().step_by(3) {
+        let target = client.at(&format!("t/{number}"));
+        client.commit(&client.at(&format!("s/{number}")), &target, 3000).await?;
+        same_bytes("one of many", &client.get(&target).await?.1, &content(number, 3000))?;
+    }
+    drop(sessions);
+    client.delete(&client.at("s"), true).await?;
+    refused("Commit", client.commit(&client.at("s/0"), &client.at("t/0"), 3000).await, Reason::NotFound).map(drop)
+}
+
+async fn commit_ends_session(client: Client) -> Outcome {
+    let (staging, target) = (client.at("staging"), client.at("target"));
+    let unit = client.aligned(1000);
+    client.stage(&staging, &content(21, unit as usize)).await?.end().await?;
+    client.commit(&staging, &target, unit).await?;
+    refused("open of what was committed", client.open(&staging, unit).await, Reason::NotFound)?;
+    refused("Stat of the staging path", client.stat(&staging).await, Reason::NotFound)?;
+    let _session = client.stage(&staging, b"another").await?;
+    client.commit(&staging, &client.at("other"), 7).await?;
+    equal("another content", client.get(&client.at("other")).await?.1, "another".into())?;
+    same_bytes("the target", &client.get(&target).await?.1, &content(21, unit as usize))
+}
+
+async fn commit_again(client: Client) -> Outcome {
+    let target = client.at("target");
+    // Two callers with the same bytes, as two that push one layer at once.
+    for caller in ["one", "other"] {
+        let staging = client.at(caller);
+        let _session = client.stage(&staging, &content(22, 100_000)).await?;
+        client.commit(&staging, &target, 100_000).await?;
+        same_bytes("the target", &client.get(&target).await?.1, &content(22, 100_000))?;
+        refused("Stat of the staging path", client.stat(&staging).await, Reason::NotFound)?;
+        client.commit(&staging, &target, 100_000).await?;
+    }
+    equal("what there is", client.walk_paths(client.root(), "").await?, vec![target])
+}
+
+async fn if_absent_race(client: Client) -> Outcome {
+    if !client.capabilities().if_absent {
+        return not_offered("if_absent");
+    }
+    for round in 0..10 {
+        let target = client.at(&format!("{round}/target"));
+        let commits = join_all((0..8u64).map(async |caller| {
+            let staging = client.at(&format!("{round}/{caller}"));
+            let size = 1000 + caller;
+            let _session = client.stage(&staging, &content(caller, size as usize)).await?;
+            client.commit_if(&staging, &target, size, true).await
+        }))
+        .await;
+        let winners: Vec<usize> = (0..8).filter(|caller| commits[*caller].is_ok()).collect();
+        equal("how many succeeded", winners.len(), 1)?;
+        for commit in commits.into_iter().filter(Result::is_err) {
+            refused("Commit with if_absent", commit, Reason::AlreadyExists)?;
+        }
+        let wanted = content(winners[0] as u64, 1000 + winners[0]);
+        same_bytes("whose content is there", &client.get(&target).await?.1, &wanted)?;
     }
     Ok(())
 }
