@@ -1,0 +1,62 @@
+//! [`Failure`]: why a call failed, and the status that carries it.
+
+use std::io::{self, ErrorKind};
+
+use storagedriver_proto::error::to_status;
+use storagedriver_proto::v1alpha1::StorageError;
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+use tonic::Status;
+
+/// A failed call, before it is known which path it named.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    /// With OFFSET_INVALID: what there is.
+    persisted: u64,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+pub(crate) fn failure(reason: Reason, message: impl Into<String>) -> Failure {
+    Failure { reason, message: message.into(), persisted: 0 }
+}
+
+pub(crate) fn not_found() -> Failure {
+    failure(Reason::NotFound, "nothing is there")
+}
+
+pub(crate) fn fenced() -> Failure {
+    failure(Reason::Fenced, "the session has another writer, or has ended")
+}
+
+pub(crate) fn offset_invalid(persisted: u64) -> Failure {
+    Failure {
+        persisted,
+        ..failure(Reason::OffsetInvalid, format!("that does not fit the {persisted} bytes there are"))
+    }
+}
+
+impl Failure {
+    pub(crate) fn status(self, path: &str) -> Status {
+        let error = StorageError {
+            reason: self.reason.into(),
+            path: path.to_owned(),
+            persisted: self.persisted,
+            ..StorageError::default()
+        };
+        to_status(&error, &self.message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(problem: io::Error) -> Self {
+        let reason = match problem.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::NoSpace,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Reason::AccessDenied,
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Unavailable,
+            _ => Reason::Internal,
+        };
+        failure(reason, format!("the back end failed: {}", problem.kind()))
+    }
+}

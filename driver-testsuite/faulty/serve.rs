@@ -1,0 +1,108 @@
+//! The process: its socket, its signals, the pipe of its registry, and the drain.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use storagedriver_proto::handshake::handshake_server::HandshakeServer;
+use storagedriver_proto::limits::FRAME;
+use storagedriver_proto::v1alpha1::storage_driver_server::StorageDriverServer;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixListener;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
+
+use crate::health::Health;
+use crate::hello::Hello;
+use crate::launch::Launch;
+use crate::linger::Linger;
+use crate::service::{Origin, Service, State};
+use crate::{Problem, log};
+
+/// How long calls in flight may go on after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long accepting rests when there is no descriptor left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const STREAMS_MAX: u32 = 1 << 16;
+
+pub(crate) async fn run(launch: Launch) -> Result<ExitCode, Problem> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    raise_descriptor_limit();
+    let state = Arc::new(State::default());
+    if let Some(parameters) = launch.parameters {
+        state.configure(parameters, Origin::Operator).await.map_err(|failure| failure.message)?;
+    }
+    let (stopping, stop) = watch::channel(false);
+    let serving = tokio::spawn(serve(launch.listener, launch.nonce, Arc::clone(&state), stop));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        () = end_of_pipe(launch.liveness) => return Ok(ExitCode::SUCCESS),
+    }
+    stopping.send_replace(true);
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(ended) => ended??,
+        Err(_) => log("calls were in flight when the time for them was over"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(
+    listener: StdListener,
+    nonce: Vec<u8>,
+    state: Arc<State>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Problem> {
+    listener.set_nonblocking(true)?;
+    let mut drain = stop.clone();
+    let served = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(usize::try_from(STREAMS_MAX).ok())
+        .add_service(HandshakeServer::new(Hello::new(nonce)))
+        .add_service(HealthServer::new(Health::new(Arc::clone(&state), stop)))
+        .add_service(StorageDriverServer::new(Service::new(state)))
+        .serve_with_incoming_shutdown(connections(UnixListener::from_std(listener)?), async move {
+            // An error means that the process ends: that is a stop as well.
+            let _ = drain.wait_for(|stopping| *stopping).await;
+        });
+    Ok(served.await?)
+}
+
+fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<Linger>> {
+    UnixListenerStream::new(listener).then(async |connection| {
+        if connection.is_err() {
+            tokio::time::sleep(ACCEPT_AGAIN).await;
+        }
+        connection.map(Linger)
+    })
+}
+
+/// Completes when the other end of the pipe is closed; never without a pipe.
+async fn end_of_pipe(liveness: Option<OwnedFd>) {
+    let Some(mut pipe) = liveness.and_then(|pipe| pipe::Receiver::from_owned_fd(pipe).ok()) else {
+        return std::future::pending().await;
+    };
+    while pipe.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Reads in flight hold a descriptor each.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, fewer reads go on at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
