@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind};
 use storagedriver_proto::error::to_status;
 use storagedriver_proto::v1alpha1::StorageError;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use tonic::Status;
+use tonic::{Code, Status};
+
+use crate::fault::Fault;
 
 /// A failed call, before it is known which path it named.
 #[derive(Debug)]
@@ -39,13 +41,31 @@ pub(crate) fn offset_invalid(persisted: u64) -> Failure {
 
 impl Failure {
     pub(crate) fn status(self, path: &str) -> Status {
-        let error = StorageError {
-            reason: self.reason.into(),
-            path: path.to_owned(),
-            persisted: self.persisted,
-            ..StorageError::default()
+        let path = match path {
+            _ if Fault::PathNotTold.on() => "",
+            path if Fault::PathToldOtherwise.on() => path.trim_start_matches('/'),
+            path => path,
         };
-        to_status(&error, &self.message)
+        let reason =
+            if self.reason == Reason::Fenced && Fault::FencedInternal.on() { Reason::Internal } else { self.reason };
+        let persisted = if Fault::PersistedNotTold.on() { 0 } else { self.persisted };
+        let error = StorageError { reason: reason.into(), path: path.to_owned(), persisted, ..StorageError::default() };
+        let status = to_status(&error, &self.message());
+        match status.code() {
+            code if Fault::DetailMissing.on() => Status::new(code, status.message()),
+            _ if Fault::CodeUnknown.on() => {
+                Status::with_details(Code::Unknown, status.message(), status.details().to_vec().into())
+            }
+            _ => status,
+        }
+    }
+
+    fn message(&self) -> String {
+        match &self.message {
+            _ if Fault::MessageEmpty.on() => String::new(),
+            message if Fault::MessageLong.on() => format!("{message} {}", "!".repeat(2048)),
+            message => message.clone(),
+        }
     }
 }
 
@@ -54,6 +74,7 @@ impl From<io::Error> for Failure {
         let reason = match problem.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::NoSpace,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Reason::AccessDenied,
+            _ if Fault::BackEndNotFound.on() => Reason::NotFound,
             ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Unavailable,
             _ => Reason::Internal,
         };

@@ -12,6 +12,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::fault::Fault;
 use crate::service::State;
 
 /// How often a watched service is looked at.
@@ -32,11 +33,19 @@ impl Health {
 
     async fn status(&self, service: &str) -> ServingStatus {
         let works = match service {
+            "" if Fault::ProcessNotServing.on() => self.state.answers().await,
             "" => true,
+            SERVICE if Fault::StoreNeverServing.on() => false,
+            SERVICE if Fault::StoreServingEarly.on() => true,
+            SERVICE if Fault::StoreServingBlindly.on() => self.state.opened().await.is_ok(),
             SERVICE => self.state.answers().await,
             _ => return ServingStatus::ServiceUnknown,
         };
-        if works && !*self.stop.borrow() { ServingStatus::Serving } else { ServingStatus::NotServing }
+        if works && (Fault::StopUntold.on() || !*self.stop.borrow()) {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        }
     }
 
     /// The next status that differs from `told`; none after the end of the process was told.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
 
+use crate::fault::Fault;
 use crate::{Problem, fault};
 
 /// What a caller of the program wants.
@@ -64,7 +65,12 @@ fn listener(listen: Option<&str>) -> Result<UnixListener, Problem> {
         return Ok(bind(Path::new(path))?);
     }
     if let Some(descriptor) = inherited(LISTEN_FD)? {
-        return Ok(UnixListener::from(descriptor));
+        let listener = UnixListener::from(descriptor);
+        if let (true, Some(path)) = (Fault::BindsBeside.on(), listener.local_addr()?.as_pathname()) {
+            // Nobody listens, but the socket is there.
+            drop(bind(&path.with_extension("own"))?);
+        }
+        return Ok(listener);
     }
     let path = var_os(SOCKET).ok_or_else(|| format!("set {LISTEN_FD} or {SOCKET}, or give --listen unix:PATH"))?;
     Ok(bind(&PathBuf::from(path))?)
@@ -73,7 +79,7 @@ fn listener(listen: Option<&str>) -> Result<UnixListener, Problem> {
 /// Binds `path`. A socket that nobody listens on is what a dead process left there.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).is_err() {
+    if is_socket && !Fault::DeadSocketKept.on() && UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
     UnixListener::bind(path)

@@ -10,6 +10,7 @@ mod health;
 mod hello;
 mod launch;
 mod linger;
+mod paths;
 mod redirect;
 mod serve;
 mod service;

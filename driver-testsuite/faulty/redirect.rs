@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::failure::{Result, failure};
+use crate::fault::Fault;
 use crate::hello::random;
 use crate::service::blocking;
 use crate::store::Store;
@@ -73,6 +74,8 @@ impl Redirects {
 
 impl Key {
     fn sign(&self, method: &str, path: &str, expires: u128) -> String {
+        let path = if Fault::UrlAnyPath.on() { "" } else { path };
+        let method = if Fault::UrlAnyMethod.on() { "" } else { method };
         let mut hasher = DefaultHasher::new();
         (&self.0, method, path, expires).hash(&mut hasher);
         format!("{:016x}", hasher.finish())
@@ -83,7 +86,7 @@ impl Key {
         let value = |name: &str| asked.query.split('&').find_map(|pair| pair.strip_prefix(name));
         let Some(expires) = value("expires=").and_then(|text| text.parse().ok()) else { return false };
         let signature = self.sign(&asked.method, &asked.path, expires);
-        value("signature=") == Some(&signature) && since_epoch().as_millis() < expires
+        value("signature=") == Some(&signature) && (Fault::UrlNeverExpires.on() || since_epoch().as_millis() < expires)
     }
 }
 
@@ -100,20 +103,32 @@ impl Site {
     }
 
     async fn serve(&self, asked: &Asked, stream: &mut TcpStream) -> io::Result<()> {
+        if Fault::UrlNeedsCredentials.on() {
+            return stream.write_all(&head("401 Unauthorized", 0, "WWW-Authenticate: Basic\r\n")).await;
+        }
         let is_method = matches!(asked.method.as_str(), "GET" | "HEAD");
         if !is_method || !self.key.admits(asked) {
             return stream.write_all(&head("403 Forbidden", 0, "")).await;
         }
         let (store, path) = (Arc::clone(&self.store), Path::parse(&asked.path));
         let opened = blocking(move || store.open_content(&path.unwrap_or_else(|_| Path::root()))).await;
-        let Ok((file, info)) = opened else { return stream.write_all(&head("404 Not Found", 0, "")).await };
-        let (status, extra, from, to) = match range(asked.range.as_deref(), info.size) {
-            Range::Whole => ("200 OK", String::new(), 0, info.size),
-            Range::Part(from, to) => {
-                ("206 Partial Content", format!("Content-Range: bytes {from}-{}/{}\r\n", to - 1, info.size), from, to)
+        let Ok((file, info)) = opened else {
+            if Fault::UrlOfNothing.on() {
+                return stream.write_all(&head("200 OK", 0, "")).await;
             }
-            Range::None => ("416 Range Not Satisfiable", format!("Content-Range: bytes */{}\r\n", info.size), 0, 0),
+            return stream.write_all(&head("404 Not Found", 0, "")).await;
         };
+        let (status, extra, from, to) =
+            match range(asked.range.as_deref().filter(|_| !Fault::UrlNoRange.on()), info.size) {
+                Range::Whole => ("200 OK", String::new(), 0, info.size),
+                Range::Part(from, to) => (
+                    "206 Partial Content",
+                    format!("Content-Range: bytes {from}-{}/{}\r\n", to - 1, info.size),
+                    from,
+                    to,
+                ),
+                Range::None => ("416 Range Not Satisfiable", format!("Content-Range: bytes */{}\r\n", info.size), 0, 0),
+            };
         stream.write_all(&head(status, to - from, &extra)).await?;
         let end = if asked.method == "HEAD" { from } else { to };
         let (file, mut offset) = (Arc::new(file), from);

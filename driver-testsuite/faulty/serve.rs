@@ -21,6 +21,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
+use crate::fault::Fault;
 use crate::health::Health;
 use crate::hello::Hello;
 use crate::launch::Launch;
@@ -49,14 +50,18 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode, Problem> {
     let serving = tokio::spawn(serve(launch.listener, launch.nonce, Arc::clone(&state), stop));
     tokio::select! {
         _ = terminate.recv() => {}
-        () = end_of_pipe(launch.liveness) => return Ok(ExitCode::SUCCESS),
+        () = end_of_pipe(launch.liveness), if !Fault::LivenessIgnored.on() => return Ok(ExitCode::SUCCESS),
+    }
+    if Fault::StopCutsCalls.on() {
+        return Ok(ExitCode::SUCCESS);
     }
     stopping.send_replace(true);
-    match tokio::time::timeout(DRAIN, serving).await {
+    let patience = if Fault::StopNeverEnds.on() { Duration::MAX } else { DRAIN };
+    match tokio::time::timeout(patience, serving).await {
         Ok(ended) => ended??,
         Err(_) => log("calls were in flight when the time for them was over"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if Fault::StopFails.on() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 async fn serve(
@@ -67,18 +72,23 @@ async fn serve(
 ) -> Result<(), Problem> {
     listener.set_nonblocking(true)?;
     let mut drain = stop.clone();
+    let health = Health::new(Arc::clone(&state), stop);
+    let health = (!Fault::HealthMissing.on()).then(|| HealthServer::new(health));
     let served = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(usize::try_from(STREAMS_MAX).ok())
-        .add_service(HandshakeServer::new(Hello::new(nonce)))
-        .add_service(HealthServer::new(Health::new(Arc::clone(&state), stop)))
+        .add_service(HandshakeServer::new(Hello::new(nonce, Arc::clone(&state))))
+        .add_optional_service(health)
         .add_service(StorageDriverServer::new(Service::new(state)))
         .serve_with_incoming_shutdown(connections(UnixListener::from_std(listener)?), async move {
             // An error means that the process ends: that is a stop as well.
             let _ = drain.wait_for(|stopping| *stopping).await;
+            if Fault::StopTakesCalls.on() {
+                tokio::time::sleep(DRAIN).await;
+            }
         });
     Ok(served.await?)
 }

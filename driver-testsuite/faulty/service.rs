@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::BoxStream;
 use storagedriver_proto::Path;
@@ -14,6 +15,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::configuration::Settings;
 use crate::failure::{Result, failure};
+use crate::fault::Fault;
+use crate::log;
+use crate::paths;
 use crate::redirect::Redirects;
 use crate::store::Store;
 use crate::streams;
@@ -38,6 +42,7 @@ pub(crate) struct Opened {
 #[derive(Default)]
 pub(crate) struct State {
     opened: RwLock<Option<Arc<Opened>>>,
+    failed: AtomicBool,
 }
 
 impl State {
@@ -45,6 +50,12 @@ impl State {
         let mut opened = self.opened.write().await;
         if let Some(opened) = &*opened {
             return opened.again(&parameters);
+        }
+        if Fault::SecretLogged.on() {
+            log(&format!("the parameters are {parameters:?}"));
+        }
+        if Fault::FailedConfigureSticks.on() && self.failed.swap(true, Ordering::Relaxed) {
+            return Err(failure(Reason::ConfigInvalid, "a Configure failed before"));
         }
         let settings = Settings::read(&parameters)?;
         let capabilities = settings.capabilities;
@@ -58,7 +69,8 @@ impl State {
 
     pub(crate) async fn opened(&self) -> Result<Arc<Opened>> {
         let opened = self.opened.read().await.clone();
-        opened.ok_or_else(|| failure(Reason::NotConfigured, "Configure comes first"))
+        let reason = if Fault::UnconfiguredNotFound.on() { Reason::NotFound } else { Reason::NotConfigured };
+        opened.ok_or_else(|| failure(reason, "Configure comes first"))
     }
 
     /// Whether the store can be used now.
@@ -70,22 +82,28 @@ impl State {
 
 impl Opened {
     fn again(&self, parameters: &HashMap<String, String>) -> Result<Capabilities> {
-        let is_operators = self.origin == Origin::Operator && parameters.is_empty();
-        if is_operators || *parameters == self.parameters {
-            return Ok(self.capabilities);
+        let is_operators = self.origin == Origin::Operator && parameters.is_empty() && !Fault::OperatorForgotten.on();
+        let is_same = *parameters == self.parameters && !Fault::RepeatRefused.on();
+        if is_operators || is_same || Fault::OthersAccepted.on() {
+            let doubled = self.capabilities.granularity * 2;
+            let granularity = if Fault::CapabilitiesChange.on() { doubled } else { self.capabilities.granularity };
+            return Ok(Capabilities { granularity, ..self.capabilities });
         }
         Err(failure(Reason::ConfigInvalid, "the store is configured already, with other parameters"))
     }
 
     fn check_writable(&self) -> Result<()> {
-        if self.capabilities.read_only {
+        if self.capabilities.read_only && !Fault::ReadOnlyWrites.on() {
             return Err(failure(Reason::ReadOnly, "the store takes no changes"));
         }
         Ok(())
     }
 
     fn check_if_absent(&self, wanted: bool) -> Result<()> {
-        if wanted && !self.capabilities.if_absent {
+        if wanted && Fault::DeclaredUnsupported.on() {
+            return Err(failure(Reason::Unsupported, "the store does not offer if_absent after all"));
+        }
+        if wanted && !self.capabilities.if_absent && !Fault::UndeclaredIgnored.on() {
             return Err(failure(Reason::Unsupported, "the store does not offer if_absent"));
         }
         Ok(())
@@ -102,13 +120,18 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 /// A path that List and Walk take.
 pub(crate) fn any_path(text: &str) -> Result<Path> {
+    let text = &*paths::misread(text)?;
     Path::parse(text).map_err(|problem| failure(Reason::PathInvalid, problem.to_string()))
 }
 
 /// A path of content.
 pub(crate) fn content_path(text: &str) -> Result<Path> {
     let path = any_path(text)?;
-    if path.is_root() { Err(failure(Reason::PathInvalid, "content has a path below /")) } else { Ok(path) }
+    if path.is_root() && !Fault::RootAccepted.on() {
+        Err(failure(Reason::PathInvalid, "content has a path below /"))
+    } else {
+        Ok(path)
+    }
 }
 
 pub(crate) struct Service {
@@ -123,6 +146,7 @@ impl Service {
     /// Reads: `work` gets the store.
     async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static) -> Result<T> {
         let opened = self.state.opened().await?;
+        opened.store.wait_for_readers().await;
         blocking(move || work(&opened.store)).await
     }
 
@@ -130,22 +154,33 @@ impl Service {
     async fn change<T: Send + 'static>(
         &self,
         if_absent: bool,
-        work: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let opened = self.state.opened().await?;
         opened.check_writable()?;
         opened.check_if_absent(if_absent)?;
+        opened.store.wait_for_readers().await;
         blocking(move || work(&opened.store)).await
     }
 
     async fn redirect(&self, request: pb::RedirectUrlRequest) -> Result<String> {
         let opened = self.state.opened().await?;
+        if opened.redirects.is_none() && Fault::UndeclaredIgnored.on() {
+            return Ok(String::new());
+        }
         let redirects =
             opened.redirects.as_ref().ok_or_else(|| failure(Reason::Unsupported, "the store gives no URLs"))?;
         let path = content_path(&request.path)?;
         let (store, at) = (Arc::clone(&opened.store), path.clone());
-        blocking(move || store.content(&at)).await?;
-        redirects.url(&path, &request)
+        let there = blocking(move || store.content(&at)).await;
+        if !Fault::UrlOfNothing.on() {
+            there?;
+        }
+        let url = redirects.url(&path, &request)?;
+        if Fault::UrlLogged.on() {
+            log(&format!("redirected to {url}"));
+        }
+        Ok(url)
     }
 }
 
@@ -192,10 +227,17 @@ impl StorageDriver for Service {
     async fn put(&self, request: Request<pb::PutRequest>) -> Reply<pb::PutResponse> {
         let pb::PutRequest { path, content, if_absent } = request.into_inner();
         let at = content_path(&path);
-        let put = move |store: &Store| {
+        let put = move |store: &Arc<Store>| {
             let at = at?;
-            if content.len() > INLINE_MAX {
+            let limit = if Fault::PutLimitLow.on() { INLINE_MAX - 1 } else { INLINE_MAX };
+            if Fault::PutTooLargeCut.on() {
+                return store.put(&at, &content[..content.len().min(INLINE_MAX)], if_absent);
+            }
+            if content.len() > limit && !Fault::PutTooLargeAccepted.on() {
                 return Err(failure(Reason::TooLarge, format!("Put takes {INLINE_MAX} bytes")));
+            }
+            if Fault::PutLate.on() {
+                return Ok(store.put_later(&at, content.to_vec()));
             }
             store.put(&at, &content, if_absent)
         };
@@ -212,7 +254,7 @@ impl StorageDriver for Service {
     async fn list(&self, request: Request<pb::ListRequest>) -> Reply<pb::ListResponse> {
         let pb::ListRequest { path, start_after, limit } = request.into_inner();
         let at = any_path(&path);
-        let limit = usize::try_from(limit).ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).unwrap_or(PAGE_MAX);
+        let limit = page_limit(limit);
         let list = move |store: &Arc<Store>| {
             let at = at?;
             check_start_name(&start_after)?;
@@ -251,7 +293,9 @@ impl StorageDriver for Service {
     async fn write(&self, request: Request<Streaming<pb::WriteRequest>>) -> Reply<Self::WriteStream> {
         let opened: Result<_> = async {
             let opened = self.state.opened().await?;
-            opened.check_writable()?;
+            if !Fault::ReadOnlySessions.on() {
+                opened.check_writable()?;
+            }
             Ok(opened)
         }
         .await;
@@ -264,6 +308,17 @@ impl StorageDriver for Service {
         let named = if from.is_ok() && to.is_err() { &target } else { &path };
         let outcome = self.change(if_absent, move |store| store.commit(&from?, &to?, size, if_absent)).await;
         reply(named, outcome, |info| pb::CommitResponse { info: Some(info) })
+    }
+}
+
+/// How many entries a page has.
+fn page_limit(wanted: u32) -> usize {
+    match usize::try_from(wanted).unwrap_or(PAGE_MAX) {
+        0 if Fault::LimitZeroNone.on() => 0,
+        _ if Fault::LimitIgnored.on() => PAGE_MAX,
+        wanted if wanted > PAGE_MAX && Fault::PageTooLarge.on() => wanted,
+        wanted if (1..=PAGE_MAX).contains(&wanted) => wanted,
+        _ => PAGE_MAX,
     }
 }
 

@@ -12,6 +12,7 @@
 mod commit;
 mod content;
 mod listing;
+mod sabotage;
 mod sessions;
 mod tree;
 mod volatile;
@@ -30,16 +31,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::sessions::Writer;
 
+use self::sabotage::Sabotage;
 use self::sessions::Staged;
 use self::volatile::Volatile;
 use crate::configuration::Settings;
 use crate::failure::{Result, failure};
+use crate::fault::Fault;
 
 pub(crate) struct Store {
     root: PathBuf,
     settings: Settings,
     inner: Mutex<Inner>,
     turn: File,
+    sabotage: Sabotage,
     /// As many reads as the process has descriptors for.
     reads: Arc<Semaphore>,
     /// Held as long as the process lives.
@@ -51,6 +55,8 @@ pub(crate) struct Store {
 struct Inner {
     /// The sessions with a stream of this process.
     staged: HashMap<Path, Staged>,
+    /// Targets that were named at `open`; without faults none is kept.
+    hints: HashMap<Path, Path>,
     /// When content was last made: no two versions are of one time.
     stamp: SystemTime,
 }
@@ -85,10 +91,17 @@ impl Store {
         } else {
             FlockOperation::NonBlockingLockExclusive
         };
-        flock(&owner, wanted).map_err(|_| failure(Reason::Unavailable, "another process has the store open"))?;
+        let reason = if Fault::SecondConfigInvalid.on() { Reason::ConfigInvalid } else { Reason::Unavailable };
+        match flock(&owner, wanted) {
+            Err(_) if Fault::SecondAccepted.on() => {}
+            locked => locked.map_err(|_| failure(reason, "another process has the store open"))?,
+        }
         let turn = File::create(root.join("turn"))?;
-        let inner = Mutex::new(Inner { staged: HashMap::new(), stamp: SystemTime::UNIX_EPOCH });
-        let store = Store { root, settings, inner, turn, reads: reads_at_once(), _owner: owner, _volatile: volatile };
+        let inner = Mutex::new(Inner { staged: HashMap::new(), hints: HashMap::new(), stamp: SystemTime::UNIX_EPOCH });
+        let reads = reads_at_once();
+        let sabotage = Sabotage::default();
+        let store = Store { root, settings, inner, turn, sabotage, reads, _owner: owner, _volatile: volatile };
+        store.forget()?;
         Ok(store)
     }
 
@@ -103,6 +116,9 @@ impl Store {
 
     /// Waits until a read may begin.
     pub(crate) async fn reads(&self) -> Result<OwnedSemaphorePermit> {
+        if Fault::ManyReadsFail.on() && self.sabotage.has_many_reads(&self.reads) {
+            return Err(failure(Reason::Throttled, "there are many reads"));
+        }
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         permit.map_err(|_| failure(Reason::Internal, "the driver ends"))
     }
@@ -110,7 +126,9 @@ impl Store {
     /// Waits for the turn. What a store that cannot be reached would make look absent is refused here.
     fn turn(&self) -> Result<Turn<'_>> {
         let inner = self.inner();
-        self.probe()?;
+        if !Fault::BackEndNotFound.on() {
+            self.probe()?;
+        }
         flock(&self.turn, FlockOperation::LockExclusive).map_err(std::io::Error::from)?;
         Ok(Turn { inner, store: self })
     }

@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storagedriver_proto::Path;
+use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tokio::sync::watch;
 
-use super::tree::entries;
-use super::{Store, Turn};
-use crate::failure::{Result, fenced, not_found, offset_invalid};
+use super::tree::{Found, entries};
+use super::{Inner, Store, Turn};
+use crate::failure::{Result, failure, fenced, not_found, offset_invalid};
+use crate::fault::Fault;
 
 /// A session that a stream of this process writes.
 pub(super) struct Staged {
     number: u64,
     file: File,
+    /// The writer before, when it may write once more.
+    fenced: Option<u64>,
     /// What the granularity keeps from being persisted.
     pub(super) tail: Vec<u8>,
     /// Dropped with this: so the writer learns that it is fenced.
@@ -40,7 +44,10 @@ pub(crate) struct Writer {
 
 impl Store {
     pub(super) fn session_folder(&self, path: &Path) -> PathBuf {
-        path.components().fold(self.root.join("sessions"), |place, component| place.join(component))
+        let root = self.root.join("sessions");
+        // No component has a `=`: what another process keeps is never found.
+        let root = if Fault::SessionsOfProcess.on() { root.join(format!("={}=", std::process::id())) } else { root };
+        path.components().fold(root, |place, component| place.join(component))
     }
 
     /// The session at `path`.
@@ -75,23 +82,55 @@ impl Store {
     }
 }
 
+impl Inner {
+    /// The writer that is fenced only after one more message.
+    fn fenced(&self, path: &Path) -> Option<u64> {
+        self.staged.get(path).map(|staged| staged.number).filter(|_| Fault::FenceLate.on())
+    }
+}
+
 impl Turn<'_> {
+    /// A driver may ignore the hint; faulty ones do not.
+    fn take_hint(&mut self, path: &Path, hint: Option<Path>) -> Result<()> {
+        let Some(hint) = hint else { return Ok(()) };
+        let other = self.inner.hints.get(path).is_some_and(|known| *known != hint);
+        if other && Fault::HintFixed.on() {
+            return Err(failure(Reason::RequestInvalid, "the target was another"));
+        }
+        if Fault::StagedAtTarget.on() && matches!(self.store.at(&hint)?, Found::Nothing) {
+            let place = self.store.place(&hint);
+            self.make_way(&place)?;
+            File::create(place)?;
+        }
+        if Fault::HintFixed.on() || Fault::HintWins.on() {
+            self.inner.hints.insert(path.clone(), hint);
+        }
+        Ok(())
+    }
+
     /// Opens the session at `path`, created or cut to `offset`, for a new writer.
     fn open_session(&mut self, path: &Path, offset: u64) -> Result<(u64, watch::Receiver<()>)> {
         let existing = self.store.session(path)?;
         let persisted = existing.as_ref().map(|session| self.store.rounded(session.size));
         if offset > 0 {
-            let persisted = persisted.ok_or_else(not_found)?;
-            if offset > persisted || self.store.rounded(offset) != offset {
+            let persisted =
+                if Fault::OpenCreates.on() { persisted.unwrap_or(offset) } else { persisted.ok_or_else(not_found)? };
+            let is_unaligned = self.store.rounded(offset) != offset && !Fault::OpenUnaligned.on();
+            if (offset > persisted && !Fault::OpenLeavesHole.on()) || is_unaligned {
                 return Err(offset_invalid(persisted));
             }
         }
-        let number = existing.as_ref().map_or(1, |session| session.number + 1);
+        let next = if Fault::FenceMissing.on() { 0 } else { 1 };
+        let number = existing.as_ref().map_or(1, |session| session.number + next);
         let file = self.session_file(path, number, existing.as_ref())?;
-        file.set_len(offset)?;
+        let keeps = if offset == 0 { Fault::OpenKeepsBytes } else { Fault::OpenKeepsBeyond };
+        if !keeps.on() || file.metadata()?.len() < offset {
+            file.set_len(offset)?;
+        }
         self.store.settle(&file)?;
         let (fence, fenced) = watch::channel(());
-        self.inner.staged.insert(path.clone(), Staged { number, file, tail: Vec::new(), _fence: fence });
+        let staged = Staged { number, file, tail: Vec::new(), fenced: self.inner.fenced(path), _fence: fence };
+        self.inner.staged.insert(path.clone(), staged);
         Ok((number, fenced))
     }
 
@@ -109,19 +148,28 @@ impl Turn<'_> {
 
     /// The session, when `writer` still has it.
     fn held_by(&mut self, writer: &Writer) -> Result<&mut Staged> {
-        if !writer.place().exists() {
+        let lets_go_on =
+            [Fault::FenceOfProcess, Fault::DeleteKeepsWriters, Fault::CommitKeepsWriters, Fault::FenceLate];
+        if !writer.place().exists() && !lets_go_on.into_iter().any(Fault::on) {
             return Err(fenced());
         }
         match self.inner.staged.get_mut(&writer.path) {
             Some(staged) if staged.number == writer.number => Ok(staged),
+            Some(staged) if staged.fenced == Some(writer.number) => {
+                staged.fenced = None;
+                Ok(staged)
+            }
             _ => Err(fenced()),
         }
     }
 }
 
 impl Writer {
-    pub(crate) fn open(store: Arc<Store>, path: Path, offset: u64) -> Result<Self> {
-        let (number, fence) = store.turn()?.open_session(&path, offset)?;
+    pub(crate) fn open(store: Arc<Store>, path: Path, offset: u64, hint: Option<Path>) -> Result<Self> {
+        let mut turn = store.turn()?;
+        turn.take_hint(&path, hint)?;
+        let (number, fence) = turn.open_session(&path, offset)?;
+        drop(turn);
         Ok(Writer { store, path, number, fence })
     }
 
@@ -131,7 +179,10 @@ impl Writer {
         self.store.check_space(data.len())?;
         let staged = turn.held_by(self)?;
         staged.tail.extend_from_slice(data);
-        let whole = usize::try_from(self.store.rounded(staged.tail.len() as u64)).unwrap_or_default();
+        let mut whole = usize::try_from(self.store.rounded(staged.tail.len() as u64)).unwrap_or_default();
+        if Fault::WritesBuffered.on() {
+            whole = 0;
+        }
         staged.file.write_all(&staged.tail[..whole])?;
         staged.tail.drain(..whole);
         Ok(staged.file.metadata()?.len())
@@ -141,8 +192,17 @@ impl Writer {
     pub(crate) fn flush(&self) -> Result<u64> {
         let mut turn = self.store.turn()?;
         let staged = turn.held_by(self)?;
+        if Fault::WritesBuffered.on() {
+            let tail = std::mem::take(&mut staged.tail);
+            staged.file.write_all(&tail)?;
+        }
         self.store.settle(&staged.file)?;
-        Ok(staged.file.metadata()?.len())
+        let persisted = staged.file.metadata()?.len();
+        if Fault::FlushUnrounded.on() {
+            return Ok(persisted + staged.tail.len() as u64);
+        }
+        let lag = if Fault::FlushLags.on() { self.store.settings.capabilities.granularity } else { 0 };
+        Ok(persisted.saturating_sub(lag))
     }
 
     /// Completes when the session has another writer, or has ended. Another process is looked after now and then.
@@ -150,7 +210,7 @@ impl Writer {
         let mut fence = self.fence.clone();
         loop {
             let waited = tokio::time::timeout(look_every, fence.changed()).await;
-            let is_shared = self.store.settings.capabilities.shared;
+            let is_shared = self.store.settings.capabilities.shared && !Fault::FenceOfProcess.on();
             if waited.is_ok() || (is_shared && !self.place().exists()) {
                 return;
             }
@@ -165,6 +225,13 @@ impl Writer {
 impl Drop for Writer {
     /// The end of the stream means nothing to the session; only the tail is gone.
     fn drop(&mut self) {
+        if Fault::EndEndsSession.on() && self.place().exists() {
+            // Whoever opened it anew has renamed it.
+            let _ = fs::remove_file(self.place());
+        }
+        if Fault::EndedWriterLeaks.on() {
+            return;
+        }
         let mut inner = self.store.inner();
         if inner.staged.get(&self.path).is_some_and(|staged| staged.number == self.number) {
             inner.staged.remove(&self.path);

@@ -12,6 +12,7 @@ use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use super::{Store, Turn};
 use crate::failure::{Result, failure};
+use crate::fault::Fault;
 
 /// What is at a path.
 pub(super) enum Found {
@@ -22,13 +23,31 @@ pub(super) enum Found {
 
 pub(super) fn info_of(metadata: &Metadata) -> Info {
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-    let version = format!("{seconds:x}.{nanoseconds:x}.{:x}.{:x}", metadata.ino(), metadata.len());
+    let version = version_of(metadata);
+    let seconds = if Fault::ModifiedEarly.on() { seconds - 3600 } else { seconds };
     let modified = prost_types::Timestamp { seconds, nanos: i32::try_from(nanoseconds).unwrap_or_default() };
-    Info { size: metadata.len(), modified: Some(modified), version, is_prefix: false }
+    Info {
+        size: metadata.len(),
+        modified: (!Fault::ModifiedMissing.on()).then_some(modified),
+        version,
+        is_prefix: false,
+    }
+}
+
+fn version_of(metadata: &Metadata) -> String {
+    let (seconds, nanoseconds, size) = (metadata.mtime(), metadata.mtime_nsec(), metadata.len());
+    match (seconds, size) {
+        _ if Fault::VersionConstant.on() => "1".to_owned(),
+        (_, size) if Fault::VersionOfSize.on() => format!("{size:x}"),
+        (seconds, size) if Fault::VersionOfSecond.on() => format!("{seconds:x}.{size:x}"),
+        _ if Fault::VersionLong.on() => format!("{nanoseconds:0300}"),
+        _ => format!("{seconds:x}.{nanoseconds:x}.{:x}.{size:x}", metadata.ino()),
+    }
 }
 
 pub(super) fn prefix_info() -> Info {
-    Info { is_prefix: true, ..Info::default() }
+    let size = if Fault::PrefixSized.on() { 4096 } else { 0 };
+    Info { is_prefix: !Fault::PrefixAsContent.on(), size, ..Info::default() }
 }
 
 /// The entries of a folder by name; none when it is not there.
@@ -45,6 +64,9 @@ pub(super) fn entries(folder: &FilePath) -> io::Result<Vec<(String, DirEntry)>> 
 
 /// Whether there is content in a folder or below it.
 pub(super) fn has_content(folder: &FilePath) -> io::Result<bool> {
+    if Fault::EmptyPrefixStays.on() {
+        return Ok(true);
+    }
     for (_, entry) in entries(folder)? {
         let kind = entry.file_type()?;
         if kind.is_file() || (kind.is_dir() && has_content(&entry.path())?) {
@@ -98,14 +120,20 @@ impl Store {
     /// Content may come to `path`.
     pub(super) fn check_target(&self, path: &Path, if_absent: bool) -> Result<()> {
         match self.at(path)? {
+            Found::Content(..) if if_absent && Fault::IfAbsentIgnored.on() => {}
             Found::Prefix | Found::Content(..) if if_absent => {
                 return Err(failure(Reason::AlreadyExists, "something is there"));
             }
+            Found::Prefix if Fault::ConflictLosesBelow.on() => {}
             Found::Prefix => return Err(failure(Reason::PathConflict, "content is below the path")),
             Found::Nothing | Found::Content(..) => {}
         }
         for above in std::iter::successors(path.parent(), Path::parent).filter(|above| !above.is_root()) {
-            if let Found::Content(..) = self.at(&above)? {
+            if let Found::Content(place, _) = self.at(&above)? {
+                if Fault::ConflictLosesAbove.on() {
+                    fs::remove_file(place)?;
+                    continue;
+                }
                 return Err(failure(Reason::PathConflict, "content is above the path"));
             }
         }
@@ -119,7 +147,8 @@ impl Store {
         }
         let used = size_of(&self.content_folder())? + size_of(&self.root.join("sessions"))?;
         if used + more as u64 > self.settings.max_bytes {
-            return Err(failure(Reason::NoSpace, "the store is full"));
+            let reason = if Fault::NoSpaceInternal.on() { Reason::Internal } else { Reason::NoSpace };
+            return Err(failure(reason, "the store is full"));
         }
         Ok(())
     }
@@ -140,6 +169,9 @@ impl Store {
 
     /// Removes the folders above `place` that nothing is left in, below `top`.
     pub(super) fn prune(&self, place: &FilePath, top: &str) {
+        if Fault::EmptyPrefixStays.on() || Fault::EmptyFolderListed.on() {
+            return;
+        }
         let top = self.root.join(top);
         let above = place.ancestors().skip(1).take_while(|folder| folder.starts_with(&top) && **folder != top);
         // The first folder with something in it ends this.
@@ -167,12 +199,23 @@ impl Turn<'_> {
         let place = self.store.place(path);
         self.make_way(&place)?;
         fs::rename(source, &place)?;
+        if Fault::WritesLost.on() {
+            self.store.will_lose(path)?;
+        }
+        self.store.sabotage.forget_put();
+        if let (true, Some(name)) = (Fault::TemporaryStays.on(), path.name()) {
+            fs::write(place.with_file_name(format!(".{name:.200}.temporary")), "")?;
+        }
         self.store.settle_folders(&place)?;
         Ok(info_of(&file.metadata()?))
     }
 
     /// Makes the folders above `place`, and removes those at it: there is no content in them.
     pub(super) fn make_way(&self, place: &FilePath) -> io::Result<()> {
+        if Fault::TemporaryCollides.on() {
+            // Nothing is there, unless somebody used that name.
+            let _ = fs::remove_file(place.with_extension("tmp"));
+        }
         if place.is_dir() {
             fs::remove_dir_all(place)?;
         }
