@@ -19,8 +19,9 @@
 //!         │   └── tags
 //!         │       └── <tag>
 //!         │           ├── current/link        what the tag names now: the one file that is ever replaced
-//!         │           └── index
-//!         │               └── <alg>/<hex>/link    what it has ever named
+//!         │           ├── index
+//!         │           │   └── <alg>/<hex>/link    what it has ever named
+//!         │           └── leaving/<uuid>      ours: a current/link that a deletion took, until it is known to name what is deleted
 //!         ├── _referrers                      ours: distribution does not look here, and it can be rebuilt from the revisions
 //!         │   └── <alg>/<hex of subject>
 //!         │       └── <alg>/<hex of referrer>/link    a manifest whose subject is that digest
@@ -120,6 +121,16 @@ pub(crate) fn tag(name: &RepositoryName, tag: &Tag) -> Path {
 
 pub(crate) fn tag_current(name: &RepositoryName, tag: &Tag) -> Path {
     in_repository(name, format_args!("{MANIFESTS}/tags/{tag}/current/link"))
+}
+
+/// Holds a folder for each algorithm of what the tag has ever named.
+pub(crate) fn tag_index(name: &RepositoryName, tag: &Tag) -> Path {
+    in_repository(name, format_args!("{MANIFESTS}/tags/{tag}/index"))
+}
+
+/// Where one deletion keeps what the tag named.
+pub(crate) fn tag_leaving(name: &RepositoryName, tag: &Tag, deletion: &Uuid) -> Path {
+    in_repository(name, format_args!("{MANIFESTS}/tags/{tag}/leaving/{deletion}"))
 }
 
 pub(crate) fn tag_index_link(name: &RepositoryName, tag: &Tag, revision: &Digest) -> Path {
@@ -279,6 +290,11 @@ mod tests {
             (tags(&name), "repositories/library/os/_manifests/tags".into()),
             (tag(&name, &v1), "repositories/library/os/_manifests/tags/v1".into()),
             (tag_current(&name, &v1), "repositories/library/os/_manifests/tags/v1/current/link".into()),
+            (tag_index(&name, &v1), "repositories/library/os/_manifests/tags/v1/index".into()),
+            (
+                tag_leaving(&name, &v1, &Uuid::nil()),
+                format!("repositories/library/os/_manifests/tags/v1/leaving/{}", Uuid::nil()),
+            ),
             (tag_index_link(&name, &v1, &blob_a), format!("repositories/library/os/_manifests/tags/v1/index/{a}/link")),
             (referrers(&name, &blob_a), format!("repositories/library/os/_referrers/{a}")),
             (referrer_link(&name, &blob_a, &blob_b), format!("repositories/library/os/_referrers/{a}/{b}/link")),

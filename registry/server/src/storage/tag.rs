@@ -2,16 +2,18 @@
 //!
 //! The history of a tag is written before the tag moves and taken away after the tag is gone, so that a crash leaves at
 //! most history. A tag of which only history is left appears in lists, names nothing, and goes when it is deleted again.
-//! Two pushes of one tag need no lock: each replaces one small file as a whole, and the later one stays.
+//! Two pushes of one tag need no lock: each replaces one small file as a whole, and the later one stays. Nor does a
+//! deletion that only wants a tag while it names one revision: it takes that file away first and looks at it then.
 //!
 //! It must not know what a manifest says.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use oci::{Digest, RepositoryName, Tag};
+use uuid::Uuid;
 
 use crate::driver::DriverClient;
 
-use super::error::StorageError;
+use super::error::{Found, StorageError};
 use super::page::Page;
 use super::{layout, link};
 
@@ -52,8 +54,7 @@ impl TagStore {
 
     /// Takes away every tag that names `digest`.
     ///
-    /// It reads each tag of the repository, so its cost grows with their number and not with the store. A tag that a push
-    /// moves between being read and being deleted is lost to the deletion, as if it had been pushed just before.
+    /// It reads each tag of the repository, so its cost grows with their number and not with the store.
     pub(crate) async fn delete_all_of(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         let mut after = None;
         loop {
@@ -70,9 +71,30 @@ impl TagStore {
         }
     }
 
+    /// Takes a tag away if it names `digest`.
+    ///
+    /// A push may move the tag after it was read. So the link is moved aside, which of any number of callers one does, and
+    /// is read again there, where nobody changes it: what is not to go is put back. Only in such a race does the tag name
+    /// nothing for a moment, and a crash in that moment loses it. History that the push wrote may go; nothing needs it.
     async fn delete_if(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), StorageError> {
-        if self.resolve(name, tag).await?.as_ref() == Some(digest) {
-            self.delete(name, tag).await?;
+        if self.resolve(name, tag).await?.as_ref() != Some(digest) {
+            return Ok(());
+        }
+        let taken = layout::tag_leaving(name, tag, &Uuid::now_v7());
+        if self.driver.rename(&layout::tag_current(name, tag), &taken).await.found()?.is_none() {
+            return Ok(());
+        }
+        match link::read(&self.driver, &taken).await? {
+            Some(other) if other != *digest => self.put_back(name, tag, &other).await?,
+            _ => self.driver.delete_tree(&layout::tag_index(name, tag)).await?,
+        }
+        Ok(self.driver.delete(&taken).await?)
+    }
+
+    /// Makes a tag name again what it named, unless a push has come since, which is the later one.
+    async fn put_back(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), StorageError> {
+        if self.resolve(name, tag).await?.is_none() {
+            link::write(&self.driver, &layout::tag_current(name, tag), digest).await?;
         }
         Ok(())
     }

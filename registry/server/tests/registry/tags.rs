@@ -1,9 +1,10 @@
 //! Tag lists: ordered, in pages, and of repositories that exist.
 
+use futures::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::images::{image, next_page, pages, push, push_blobs, registries};
+use crate::images::{image, image_number, next_page, pages, push, push_blobs, registries};
 use crate::support::{Registry, Setup, sha256};
 
 /// In the order in which they are listed: bytewise.
@@ -111,5 +112,28 @@ async fn a_repository_exists_while_something_is_in_it() {
         }
         registry.post("/v2/uploading/blobs/uploads/").await.expect(StatusCode::ACCEPTED);
         registry.get("/v2/uploading/tags/list").await.expect(StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_moved_while_what_it_named_is_deleted_is_not_lost() {
+    let shared = Setup::filesystem().set("storage.filesystem.shared", "true");
+    let memory = Setup::memory().start().await;
+    let (one, other) = (shared.start().await, shared.start().await);
+    let tags: Vec<String> = (0..20).map(|number| format!("t{number}")).collect();
+    for (pusher, deleter) in [(&memory, &memory), (&one, &other)] {
+        push_blobs(pusher, "a/b").await;
+        for round in 0..8 {
+            let (old, new) = (image_number(2 * round), image_number(2 * round + 1));
+            join_all(tags.iter().map(|tag| push(pusher, "a/b", Some(tag), &old))).await;
+            let location = format!("/v2/a/b/manifests/{}", sha256(&old));
+            let moves = join_all(tags.iter().map(|tag| push(pusher, "a/b", Some(tag), &new)));
+            let (deleted, _) = tokio::join!(deleter.delete(&location), moves);
+            deleted.expect(StatusCode::ACCEPTED);
+            for tag in &tags {
+                let answer = pusher.head(&format!("/v2/a/b/manifests/{tag}")).await.expect(StatusCode::OK);
+                assert_eq!(answer.header("docker-content-digest"), sha256(&new), "{tag}, round {round}");
+            }
+        }
     }
 }
