@@ -35,7 +35,7 @@
 //!                 │   ├── staging             where a tail is written
 //!                 │   └── <offset>            the bytes just before <offset> that the session does not hold yet
 //!                 ├── turns                   ours: only over stores that several replicas serve
-//!                 │   └── appending|closing/<uuid>    empty; a request that adds to this upload, or makes it a blob
+//!                 │   └── appending|closing|purging/<uuid>    empty; who adds to this upload, makes it a blob or deletes it
 //!                 └── unverified              ours: all of the upload, while it is read again to learn its digest
 //! ```
 //!
@@ -197,11 +197,12 @@ pub(crate) enum UploadFact {
     Turn(TurnKind, Uuid),
 }
 
-/// What a request does with an upload.
+/// What is being done with an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnKind {
     Appending,
     Closing,
+    Purging,
 }
 
 impl TurnKind {
@@ -209,11 +210,12 @@ impl TurnKind {
         match self {
             TurnKind::Appending => "appending",
             TurnKind::Closing => "closing",
+            TurnKind::Purging => "purging",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [TurnKind::Appending, TurnKind::Closing].into_iter().find(|kind| kind.as_str() == text)
+        [TurnKind::Appending, TurnKind::Closing, TurnKind::Purging].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

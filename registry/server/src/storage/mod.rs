@@ -89,7 +89,7 @@ impl Registry {
 
     /// Deletes uploads of which nothing has changed for `age`, or with `dry_run` only counts them.
     pub(crate) async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged, StorageError> {
-        purge::purge_uploads(&self.driver, age, dry_run).await
+        purge::purge_uploads(&self.driver, &self.uploads, age, dry_run).await
     }
 }
 

@@ -1,15 +1,14 @@
 //! Purging: uploads that nobody continues are deleted some day.
 //!
-//! Any number of replicas may purge at once, and while others write: an upload goes by its age alone, and deleting what
-//! is deleted already is no failure.
+//! Any number of replicas may purge at once, and while others write. It knows which uploads there are, and not what makes
+//! one stale.
 
 use std::time::{Duration, SystemTime};
 
-use futures::TryStreamExt;
 use oci::{RepositoryName, UploadId};
 
 use super::catalog::Descent;
-use super::upload::Upload;
+use super::upload::{Upload, UploadStore};
 use super::{StorageError, layout};
 use crate::driver::DriverClient;
 
@@ -25,9 +24,14 @@ pub(crate) struct Purged {
 }
 
 /// Deletes uploads of which nothing has changed for `age`, or with `dry_run` only counts them.
-pub(crate) async fn purge_uploads(driver: &DriverClient, age: Duration, dry_run: bool) -> Result<Purged, StorageError> {
+pub(crate) async fn purge_uploads(
+    driver: &DriverClient,
+    uploads: &UploadStore,
+    age: Duration,
+    dry_run: bool,
+) -> Result<Purged, StorageError> {
     let Some(before) = SystemTime::now().checked_sub(age) else { return Ok(Purged::default()) };
-    let mut purge = Purge { driver, before, dry_run, purged: Purged::default() };
+    let mut purge = Purge { driver, uploads, before, dry_run, purged: Purged::default() };
     let mut descent = Descent::after(None);
     while let Some(repository) = descent.next(driver).await? {
         purge.purge_repository(&repository).await?;
@@ -37,6 +41,7 @@ pub(crate) async fn purge_uploads(driver: &DriverClient, age: Duration, dry_run:
 
 struct Purge<'a> {
     driver: &'a DriverClient,
+    uploads: &'a UploadStore,
     before: SystemTime,
     dry_run: bool,
     purged: Purged,
@@ -67,22 +72,10 @@ impl Purge<'_> {
 
     async fn purge_upload(&mut self, upload: &Upload) -> Result<(), StorageError> {
         self.purged.found += 1;
-        if self.newest_trace(upload).await?.is_none_or(|newest| newest >= self.before) {
-            return Ok(());
+        if self.uploads.purge(upload, self.before, self.dry_run).await? {
+            tracing::info!(repository = %upload.repository, upload = %upload.id, dry_run = self.dry_run, "a stale upload");
+            self.purged.deleted += 1;
         }
-        tracing::info!(repository = %upload.repository, upload = %upload.id, dry_run = self.dry_run, "a stale upload");
-        if !self.dry_run {
-            self.driver.delete_tree(&layout::upload(&upload.repository, &upload.id)).await?;
-        }
-        self.purged.deleted += 1;
         Ok(())
-    }
-
-    /// When anything of the upload last changed: hash states are renewed while bytes come, and what lacks even the time
-    /// of its beginning has at least that of its remains. `None` when it is gone meanwhile.
-    async fn newest_trace(&self, upload: &Upload) -> Result<Option<SystemTime>, StorageError> {
-        let folder = layout::upload(&upload.repository, &upload.id);
-        let traces: Vec<_> = self.driver.walk(&folder, None).map_ok(|entry| entry.info.modified).try_collect().await?;
-        Ok(traces.into_iter().max())
     }
 }

@@ -101,7 +101,7 @@ async fn an_upload_whose_hash_state_is_damaged_has_to_be_started_anew() {
 }
 
 /// Where the store keeps an upload of the repository `a/b`.
-fn upload_folder(setup: &Setup, location: &str) -> std::path::PathBuf {
+pub(crate) fn upload_folder(setup: &Setup, location: &str) -> std::path::PathBuf {
     let id = location.rsplit('/').next().unwrap();
     setup.data().join("docker/registry/v2/repositories/a/b/_uploads").join(id)
 }
@@ -126,7 +126,7 @@ async fn another_replica_takes_over_from_one_that_still_writes() {
 }
 
 /// A PATCH that stays open: what is sent here is sent to the registry.
-fn open_patch(
+pub(crate) fn open_patch(
     registry: &Registry,
     location: &str,
 ) -> (mpsc::Sender<Result<Bytes, std::io::Error>>, tokio::task::JoinHandle<Answer>) {

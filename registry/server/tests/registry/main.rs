@@ -8,6 +8,7 @@ mod config;
 mod images;
 mod interruptions;
 mod manifests;
+mod purging;
 mod pushing;
 mod referrers;
 mod serve;

@@ -48,6 +48,12 @@ impl Claims {
         tokio::time::timeout(HAND_OVER, wait).await.map_err(|_| StorageError::UploadConflict(id))
     }
 
+    /// The claim, when nobody has it.
+    pub(super) fn take_idle(&self, id: UploadId) -> Option<Claim> {
+        let mut holders = self.holders();
+        if holders.contains_key(&id) { None } else { Some(self.hold(&mut holders, id)) }
+    }
+
     /// The claim, or what tells when its holder has stopped.
     fn take_or_supersede(&self, id: UploadId) -> Result<Claim, CancellationToken> {
         let mut holders = self.holders();
@@ -55,9 +61,13 @@ impl Claims {
             holder.superseded.cancel();
             return Err(holder.ended.clone());
         }
+        Ok(self.hold(&mut holders, id))
+    }
+
+    fn hold(&self, holders: &mut HashMap<UploadId, Holder>, id: UploadId) -> Claim {
         let (superseded, ended) = (CancellationToken::new(), CancellationToken::new());
         holders.insert(id, Holder { superseded: superseded.clone(), ended: ended.clone() });
-        Ok(Claim { claims: self.clone(), id, superseded, ended })
+        Claim { claims: self.clone(), id, superseded, ended }
     }
 
     /// A panic while the map was held cannot have left it half changed.
@@ -93,9 +103,11 @@ mod tests {
             async move { claims.take(id).await }
         });
         earlier.superseded().await;
+        assert!(claims.take_idle(id).is_none());
         assert!(!later.is_finished());
         drop(earlier);
         drop(later.await.unwrap().unwrap());
+        drop(claims.take_idle(id).unwrap());
         assert!(claims.holders().is_empty());
     }
 

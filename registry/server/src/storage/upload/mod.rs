@@ -8,6 +8,7 @@ mod body;
 mod claim;
 mod closing;
 mod progress;
+mod purging;
 mod tail;
 mod turn;
 mod writer;

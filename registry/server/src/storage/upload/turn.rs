@@ -7,7 +7,7 @@
 //! So each request marks its turn in the store, then looks for the marks of others, and takes its mark away when it has
 //! ended in order. Of two requests at once at least one sees the other's mark; it goes on, but its own mark stays for
 //! good. Whoever closes an upload with a mark that is not its own reads the content again before it believes the digest.
-//! An upload that somebody is closing is not touched by others at all.
+//! An upload that somebody is closing or purging is not touched by others at all.
 //!
 //! No clock is asked: a replica that dies leaves its mark, which costs a reading; when it dies while closing, the upload
 //! has to be started anew.
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::progress::{Progress, Upload};
 use crate::driver::DriverClient;
 use crate::storage::StorageError;
+use crate::storage::error::Found;
 use crate::storage::layout::{TurnKind, UploadFact};
 
 pub(super) struct Turn {
@@ -29,17 +30,22 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Marks a turn without looking for others.
+    pub(super) async fn mark(driver: &DriverClient, upload: &Upload, kind: TurnKind) -> Result<Self, StorageError> {
+        let mark = driver.capabilities().shared.then(|| UploadFact::Turn(kind, Uuid::now_v7()));
+        if let Some(mark) = mark {
+            driver.put(&upload.path(mark), Bytes::new()).await?;
+        }
+        Ok(Turn { driver: driver.clone(), upload: upload.clone(), mark, alone: true })
+    }
+
     /// Takes a turn, and tells how far the upload is.
     pub(super) async fn begin(
         driver: &DriverClient,
         upload: &Upload,
         kind: TurnKind,
     ) -> Result<(Self, Progress), StorageError> {
-        let mark = driver.capabilities().shared.then(|| UploadFact::Turn(kind, Uuid::now_v7()));
-        if let Some(mark) = mark {
-            driver.put(&upload.path(mark), Bytes::new()).await?;
-        }
-        let mut turn = Turn { driver: driver.clone(), upload: upload.clone(), mark, alone: true };
+        let mut turn = Self::mark(driver, upload, kind).await?;
         match turn.look_around().await {
             Ok(progress) => Ok((turn, progress)),
             Err(error) => {
@@ -51,13 +57,27 @@ impl Turn {
 
     async fn look_around(&mut self) -> Result<Progress, StorageError> {
         let progress = Progress::read(&self.driver, &self.upload).await?;
-        let mut others = progress.turns.iter().filter(|turn| Some(**turn) != self.mark).peekable();
-        let alone = others.peek().is_none();
-        if others.any(|turn| matches!(turn, UploadFact::Turn(TurnKind::Closing, _))) {
+        self.meet(&progress.turns)?;
+        if self.mark.is_some() {
+            self.look_again().await?;
+        }
+        Ok(progress)
+    }
+
+    fn meet(&mut self, turns: &[UploadFact]) -> Result<(), StorageError> {
+        let others: Vec<_> = turns.iter().filter(|turn| Some(**turn) != self.mark).collect();
+        if others.iter().any(|turn| matches!(turn, UploadFact::Turn(TurnKind::Closing | TurnKind::Purging, _))) {
             return Err(StorageError::UploadConflict(self.upload.id));
         }
-        self.alone = alone;
-        Ok(progress)
+        self.alone = others.is_empty();
+        Ok(())
+    }
+
+    /// A walk is not a moment: a purge that ended during it may have taken its mark away before the walk came there. It
+    /// takes `startedat` away first, so where that is still there the mark was to be seen.
+    async fn look_again(&self) -> Result<(), StorageError> {
+        let started = self.driver.stat(&self.upload.path(UploadFact::Started)).await.found()?;
+        started.map(drop).ok_or(StorageError::UploadUnknown(self.upload.id))
     }
 
     /// Whether the hash states can be believed.
