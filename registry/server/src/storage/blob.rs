@@ -98,11 +98,13 @@ impl BlobStore {
         // Like an upload that never ends: what a crash leaves here goes when old uploads are purged.
         let id = UploadId::new();
         let staged = content.len() > INLINE_MAX;
-        self.driver.put_large(&layout::upload_data(repository, &id), &layout::blob(digest), content).await?;
+        let stored = self.driver.put_large(&layout::upload_data(repository, &id), &layout::blob(digest), content).await;
         if staged {
-            self.driver.delete_tree(&layout::upload(repository, &id)).await?;
+            // Also what a full store took of it.
+            let cleared = self.driver.delete_tree(&layout::upload(repository, &id)).await;
+            return Ok(stored.and(cleared)?);
         }
-        Ok(())
+        Ok(stored?)
     }
 
     /// Makes stored content a blob of `repository`.

@@ -5,6 +5,7 @@
 mod blobs;
 mod catalog;
 mod config;
+mod full_disk;
 mod images;
 mod interruptions;
 mod manifests;

@@ -83,6 +83,9 @@ impl UploadStore {
         let claim = self.claims.take(upload.id).await?;
         let (turn, progress) = Turn::begin(&self.driver, upload, TurnKind::Appending).await?;
         let appended = self.append_after(upload, progress, incoming, &claim).await;
+        if let Err(StorageError::NoSpace(_)) = appended {
+            self.free_unsaved(upload, &turn).await;
+        }
         if is_in_order(&appended) {
             turn.end().await;
         }
@@ -103,6 +106,21 @@ impl UploadStore {
         taken.map(|()| saved)
     }
 
+    /// A store that is full keeps no bytes that nobody was told of: opening the session where it was saved drops them.
+    ///
+    /// It would drop another writer's as well, so on a shared store nobody else may have a turn.
+    async fn free_unsaved(&self, upload: &Upload, turn: &Turn) {
+        let freed = async {
+            let Some(progress) = turn.progress_alone().await? else { return Ok(()) };
+            let offset = progress.offset - progress.offset % self.driver.capabilities().granularity;
+            self.driver.open_session(&upload.data(), offset, None).await.map(drop).map_err(StorageError::from)
+        };
+        if let Err(error) = freed.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(repository = %upload.repository, upload = %upload.id, error, "unsaved bytes stay in a full store");
+        }
+    }
+
     /// Ends an upload, with its last bytes if there are any, and makes it a blob of its repository.
     ///
     /// Content with another digest than `digest` is thrown away with the upload: no part of it is known to be right.
@@ -119,8 +137,14 @@ impl UploadStore {
             let closing =
                 Closing { store: &store, upload: &upload, digest: &digest, claim: &claim, alone: turn.is_alone() };
             let closed = closing.run(progress.towards(digest.algorithm()), last).await;
-            if closed.is_err() && is_in_order(&closed) {
-                turn.end().await;
+            if let Err(StorageError::NoSpace(_)) = closed {
+                store.free_unsaved(&upload, &turn).await;
+            }
+            match &closed {
+                // With the upload its marks are gone.
+                Ok(()) | Err(StorageError::DigestMismatch { .. }) => {}
+                Err(_) if is_in_order(&closed) => turn.end().await,
+                Err(_) => turn.give_up(claim),
             }
             closed
         })

@@ -9,17 +9,29 @@
 //! good. Whoever closes an upload with a mark that is not its own reads the content again before it believes the digest.
 //! An upload that somebody is closing or purging is not touched by others at all.
 //!
-//! No clock is asked: a replica that dies leaves its mark, which costs a reading; when it dies while closing, the upload
-//! has to be started anew.
+//! A request whose store failed leaves its mark too, since something of it may still be under way: whoever closes the
+//! upload reads it again. A closing that failed first keeps all others off for as long as a call may outlive its end.
+//!
+//! No clock is asked of others: a replica that dies leaves its mark, which costs a reading; when it dies while closing,
+//! the upload has to be started anew.
+
+use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::claim::Claim;
 use super::progress::{Progress, Upload};
 use crate::driver::DriverClient;
-use crate::storage::StorageError;
-use crate::storage::error::Found;
 use crate::storage::layout::{TurnKind, UploadFact};
+use crate::storage::{StorageError, link};
+
+/// How long a driver may go on with a call that was given up, as the protocol says.
+const OUTLIVES: Duration = Duration::from_secs(10);
+/// How often a closing that failed is to be given up.
+const ROUNDS: u32 = 360;
 
 pub(super) struct Turn {
     driver: DriverClient,
@@ -64,6 +76,13 @@ impl Turn {
         Ok(progress)
     }
 
+    /// How far the upload is now, if nobody else has a turn.
+    pub(super) async fn progress_alone(&self) -> Result<Option<Progress>, StorageError> {
+        let progress = Progress::read(&self.driver, &self.upload).await?;
+        let alone = self.alone && progress.turns.iter().all(|turn| Some(*turn) == self.mark);
+        Ok(alone.then_some(progress))
+    }
+
     fn meet(&mut self, turns: &[UploadFact]) -> Result<(), StorageError> {
         let others: Vec<_> = turns.iter().filter(|turn| Some(**turn) != self.mark).collect();
         if others.iter().any(|turn| matches!(turn, UploadFact::Turn(TurnKind::Closing | TurnKind::Purging, _))) {
@@ -76,8 +95,8 @@ impl Turn {
     /// A walk is not a moment: a purge that ended during it may have taken its mark away before the walk came there. It
     /// takes `startedat` away first, so where that is still there the mark was to be seen.
     async fn look_again(&self) -> Result<(), StorageError> {
-        let started = self.driver.stat(&self.upload.path(UploadFact::Started)).await.found()?;
-        started.map(drop).ok_or(StorageError::UploadUnknown(self.upload.id))
+        let started = link::exists(&self.driver, &self.upload.path(UploadFact::Started)).await?;
+        if started { Ok(()) } else { Err(StorageError::UploadUnknown(self.upload.id)) }
     }
 
     /// Whether the hash states can be believed.
@@ -85,12 +104,41 @@ impl Turn {
         self.alone
     }
 
+    /// Ends the turn of a closing that the store failed, once nothing of it can be under way: its mark becomes that of a
+    /// request that added bytes. Until then `claim` lets later requests of this process wait.
+    pub(super) fn give_up(self, claim: Claim) {
+        let Some(mark) = self.mark else { return };
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS {
+                sleep(OUTLIVES).await;
+                match self.replace(mark).await {
+                    Ok(()) => break,
+                    Err(error) => log(&self.upload, &error, "an upload stays closed for others"),
+                }
+            }
+            drop(claim);
+        });
+    }
+
+    /// An upload that is gone meanwhile is not to be brought back by a mark.
+    async fn replace(&self, mark: UploadFact) -> Result<(), StorageError> {
+        if !link::exists(&self.driver, &self.upload.path(mark)).await? {
+            return Ok(());
+        }
+        let stays = UploadFact::Turn(TurnKind::Appending, Uuid::now_v7());
+        self.driver.put(&self.upload.path(stays), Bytes::new()).await?;
+        Ok(self.driver.delete(&self.upload.path(mark)).await?)
+    }
+
     /// Ends the turn of a request after which nothing of it is under way.
     pub(super) async fn end(self) {
         let Some(mark) = self.mark.filter(|_| self.alone) else { return };
         if let Err(error) = self.driver.delete(&self.upload.path(mark)).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload = %self.upload.id, error, "an upload will have to be read again");
+            log(&self.upload, &error, "an upload will have to be read again");
         }
     }
+}
+
+fn log(upload: &Upload, error: &(dyn Error + 'static), what: &str) {
+    tracing::warn!(upload = %upload.id, error, "{what}");
 }
