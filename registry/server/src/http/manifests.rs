@@ -22,9 +22,6 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// The most tags that one push may set.
 const TAGS_MAX: usize = 100;
 
-/// Where a body that is too large is cut off.
-const DROPPED_MAX: usize = 64 << 20;
-
 /// GET and HEAD.
 ///
 /// What was pushed is served whatever `Accept` says: turning it into something else would change its digest, and to
@@ -106,21 +103,16 @@ fn tag_invalid(text: &str, message: &str) -> HttpError {
 }
 
 /// The whole body, of which no more than `limit` bytes are ever held.
-///
-/// A client reads no answer before it has sent its body, and would only see the connection break. So what is too large is
-/// received to its end and dropped, unless it is no mistake any more.
 async fn read(mut body: Body, limit: usize) -> Result<Bytes, HttpError> {
-    let (mut content, mut length) = (BytesMut::new(), 0);
+    let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(broken)?.into_data().unwrap_or_default();
-        length += data.len();
-        if length <= limit {
-            content.extend_from_slice(&data);
-        } else if length > DROPPED_MAX {
-            break;
+        if data.len() > limit - content.len() {
+            return Err(too_large(limit));
         }
+        content.extend_from_slice(&data);
     }
-    if length > limit { Err(too_large(limit)) } else { Ok(content.freeze()) }
+    Ok(content.freeze())
 }
 
 fn broken(error: axum::Error) -> HttpError {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::EXPECT;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::edge;
 use super::listener::{Address, BindError, Listener, Stream};
-use super::request_body::Paced;
+use super::request_body::{Linger, Lingering, Paced};
 use super::site::{Peer, Site};
 
 /// What one client, and all of them together, may take.
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client that is waited for and sends nothing of a body for this long is given up.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
+/// What a client may still send of a body after it was refused: a layer over a usual network.
+const LINGER: Linger = Linger { bytes: 1 << 30, time: Duration::from_secs(60) };
 const HEADER_COUNT_MAX: usize = 100;
 /// Bounds the headers of a request, and what is read at once of its body.
 const READ_BUFFER_MAX: usize = 128 << 10;
@@ -107,7 +110,9 @@ impl Connections {
     fn spawn(&self, stream: Stream, peer: Option<SocketAddr>, place: Option<OwnedSemaphorePermit>) {
         let site = Arc::clone(&self.site);
         let service = service_fn(move |request: http::Request<Incoming>| {
-            let mut request = request.map(|body| Body::new(Paced::new(body, BODY_PATIENCE)));
+            let waits = request.headers().contains_key(EXPECT);
+            let receive = |body| Body::new(Lingering::new(Paced::new(body, BODY_PATIENCE), LINGER, waits));
+            let mut request = request.map(receive);
             if let Some(address) = peer {
                 request.extensions_mut().insert(Peer(address));
             }

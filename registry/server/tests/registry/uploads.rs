@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use reqwest::header::CONTENT_RANGE;
 use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::pushing::{
     UPLOADS, WAYS, Way, assert_stored, begin, close, content, files, offset, patch_at, push, setups, sha512,
 };
-use crate::support::{Answer, Setup, sha256};
+use crate::support::{Answer, Registry, Setup, sha256};
 
 #[tokio::test]
 async fn every_way_to_push() {
@@ -328,4 +330,54 @@ async fn old_uploads_are_purged() {
     assert!(files(&setup).iter().all(|file| !file.components().any(|part| part.as_os_str() == "_uploads")));
     let registry = setup.start().await;
     assert_stored(&registry, &digest, &Bytes::from_static(b"content")).await;
+}
+
+/// Sends a whole request before it reads anything, as many clients do; gives the answer and the connection.
+async fn send_then_read(registry: &Registry, head: &str, length: usize) -> (String, TcpStream) {
+    let address = registry.base().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{head}\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let piece = vec![0; 1 << 20];
+    for _ in 0..length >> 20 {
+        stream.write_all(&piece).await.expect("the connection should not break while the body is sent");
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("the answer should be there");
+    (String::from_utf8_lossy(&answer).into_owned(), stream)
+}
+
+#[tokio::test]
+async fn a_large_body_that_is_refused_early_does_not_cost_the_answer() {
+    const LENGTH: usize = 96 << 20;
+    let registry = Setup::memory().set("validation.blobs.maxbytes", "1000").start().await;
+    let location = begin(&registry, "").await;
+    let nowhere = format!("{UPLOADS}01890a5d-ac96-774b-bcce-b302099a8057");
+    let rows = [
+        (format!("PATCH {nowhere} HTTP/1.1"), "404"),
+        (format!("PATCH {location} HTTP/1.1\r\nContent-Range: 7-{}", LENGTH + 6), "416"),
+        (format!("PATCH {location} HTTP/1.1"), "413"),
+        (format!("PUT {location} HTTP/1.1"), "400"),
+        (format!("PUT {location}?digest=sha256:short HTTP/1.1"), "400"),
+        (format!("POST {UPLOADS}?digest={} HTTP/1.1", sha256(b"other")), "413"),
+        ("PUT /v2/a/manifests/latest HTTP/1.1".to_owned(), "413"),
+        ("PUT /v2/nothing HTTP/1.1".to_owned(), "404"),
+    ];
+    for (head, status) in rows {
+        let (answer, _connection) = send_then_read(&registry, &head, LENGTH).await;
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_sends_nothing_in_vain() {
+    let registry = Setup::memory().start().await;
+    let address = registry.base().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let line = format!("PATCH {UPLOADS}01890a5d-ac96-774b-bcce-b302099a8057 HTTP/1.1\r\nHost: {address}");
+    let head = format!("{line}\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
 }
