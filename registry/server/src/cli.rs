@@ -58,10 +58,13 @@ enum Command {
         /// The YAML file with the settings.
         config: Option<PathBuf>,
     },
-    /// Say whether a configuration would do, and start nothing.
+    /// Say whether a configuration would do, and start nothing unless it is told to.
     CheckConfig {
         /// The YAML file with the settings.
         config: PathBuf,
+        /// Also have the driver judge its parameters: start it, let it open its store as `serve` would, and end it.
+        #[arg(long)]
+        driver: bool,
     },
 }
 
@@ -102,9 +105,15 @@ impl Command {
             Command::RebuildReferrers { config } => {
                 start::rebuild_referrers(load(config.as_deref(), &Options::default())?)?;
             }
-            Command::CheckConfig { config } => {
-                let meant = Config::load(Some(&config), &Options::default())?;
-                say(&format!("{} would do, with the driver {}", config.display(), meant.driver.name));
+            Command::CheckConfig { config: file, driver } => {
+                let config = Config::load(Some(&file), &Options::default())?;
+                let mut sentence = format!("{} would do, with the driver {}", file.display(), config.driver.name);
+                if driver {
+                    logs::begin(&config.log);
+                    start::check_driver(config)?;
+                    sentence.push_str(", which could open its store");
+                }
+                say(&sentence);
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -73,6 +73,11 @@ async fn serve_until_stopped(server: Server, site: Arc<Site>, mut stop: StopSign
     }
 }
 
+/// Has the driver judge its parameters, which only opening the store does.
+pub(crate) fn check_driver(config: Config) -> Result<(), StartError> {
+    Runtime::new()?.block_on(with_registry(config, async |_| Ok(())))
+}
+
 /// Removes stale uploads once.
 pub(crate) fn purge_uploads(config: Config, older_than: Option<Duration>, dry_run: bool) -> Result<(), StartError> {
     let age = older_than.unwrap_or(config.purge.age);

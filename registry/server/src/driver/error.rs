@@ -126,6 +126,13 @@ impl Fault {
         Fault { kind, duty: Duty::Report, cause: Cause::Here(why.into()) }
     }
 
+    /// What the driver itself says, taken for its last word. A lost connection says nothing, and stays worth a repeat.
+    pub(super) fn believed(self) -> Self {
+        let duty =
+            if matches!(self.cause, Cause::Answer(_)) && self.duty == Duty::Repeat { Duty::Report } else { self.duty };
+        Fault { duty, ..self }
+    }
+
     pub(super) fn into_error(self, operation: &'static str, path: &Path, repeated: bool) -> DriverError {
         DriverError { kind: self.kind, operation, path: path.clone(), repeated, source: self.cause }
     }

@@ -3,11 +3,13 @@
 //! They are made outside the gate that other calls wait at, since they are what opens it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use storagedriver_proto::handshake::handshake_client::HandshakeClient;
 use storagedriver_proto::handshake::{HelloRequest, HelloResponse};
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::{ConfigureRequest, PACKAGE};
+use tokio::time::Instant;
 use tonic::Request;
 use tonic::transport::Channel;
 
@@ -61,18 +63,20 @@ fn judge(answer: HelloResponse, driver: &str) -> Result<Greeting, StartError> {
     Ok(Greeting { version, nonce: nonce.into(), instance, environment })
 }
 
-/// Opens the store. A back end that is not there is waited for: it may be starting too.
+/// Opens the store. A back end that is not there is waited for as long as `patience` says: it may be starting too.
 pub(super) async fn configure(
     control: &Channel,
     driver: &str,
     parameters: &BTreeMap<String, String>,
+    patience: Duration,
 ) -> Result<Capabilities, StartError> {
     let parameters = parameters.clone().into_iter().collect();
     let message = ConfigureRequest { parameters };
-    let mut attempts = Attempts::within(Call::CONFIGURE.deadline);
+    let (begun, mut attempts) = (Instant::now(), Attempts::within(Call::CONFIGURE.deadline));
     loop {
         let outcome = try_configure(control, message.clone(), &attempts).await;
         let outcome = outcome.inspect_err(|fault| tracing::warn!(driver, %fault, "the driver has no store yet"));
+        let outcome = outcome.map_err(|fault| if begun.elapsed() < patience { fault } else { fault.believed() });
         if let Some(capabilities) = attempts.settle(outcome).await.map_err(|fault| refused(driver, &fault))? {
             return Ok(capabilities);
         }

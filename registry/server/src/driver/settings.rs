@@ -67,6 +67,21 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
 }
 
+/// A store on this machine is there or it is not; what waits for a process that is just dying is the driver itself.
+const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
+/// A back end elsewhere may be starting too.
+const REMOTE_PATIENCE: Duration = Duration::from_secs(60);
+
+impl Way {
+    /// How long somebody who starts a registry is kept waiting for a store that its driver says it cannot have.
+    pub(super) fn store_patience(&self) -> Duration {
+        match self {
+            Way::Spawn(Spawn { executable: Executable::Embedded, .. }) => LOCAL_PATIENCE,
+            Way::Spawn(_) | Way::Attach(_) => REMOTE_PATIENCE,
+        }
+    }
+}
+
 /// When a driver that keeps dying is no longer waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RestartLimits {

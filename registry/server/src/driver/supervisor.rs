@@ -210,8 +210,9 @@ impl Keeper {
     /// A registry does not start without its store. Later a back end that is down must not cost its driver its life.
     async fn configure(&self, process: &mut Option<Process>) -> Result<Capabilities, StartError> {
         let (name, parameters) = (&self.settings.name, &self.settings.parameters);
+        let patience = if self.worked { Call::CONFIGURE.deadline } else { self.settings.way.store_patience() };
         loop {
-            let configuring = handshake::configure(&self.control, name, parameters);
+            let configuring = handshake::configure(&self.control, name, parameters, patience);
             match self.unless_lost(process, configuring).await {
                 Err(problem @ StartError::Store { .. }) if self.worked => {
                     tracing::error!(driver = name, %problem, "the driver has no store");

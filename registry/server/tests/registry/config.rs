@@ -6,7 +6,10 @@ use crate::support::{Answer, Setup, sha256};
 
 /// What `check-config` says about a file with `text`, and its exit code.
 async fn check(text: &str) -> (String, i32) {
-    let setup = Setup::unsaid();
+    run_check(Setup::unsaid(), text).await
+}
+
+async fn run_check(setup: Setup, text: &str) -> (String, i32) {
     let file = setup.folder().join("config.yml");
     std::fs::write(&file, text).unwrap();
     let output = setup.argument(&file).run("check-config").await;
@@ -113,4 +116,24 @@ async fn an_environment_variable_that_is_no_setting_is_named() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("htp (the environment variable REGISTRY_HTP_ADDR)"), "{said}");
     assert!(said.contains("did you mean http?") && output.status.code() == Some(2), "{said}");
+}
+
+#[tokio::test]
+async fn a_driver_judges_its_parameters_when_it_is_asked_to() {
+    let rows = [
+        (", maxthreads: many", 1, "the parameter maxthreads"),
+        (", colour: red", 1, "the parameter colour"),
+        (", maxthreads: 30", 0, "would do, with the driver filesystem, which could open its store"),
+    ];
+    for (more, expected, sentence) in rows {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("data");
+        let parameters = format!("{{rootdirectory: {}{more}}}", folder.display());
+        let text = format!("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {parameters}}}");
+        let (said, code) = check(&text).await;
+        assert!(code == 0 && said.ends_with("would do, with the driver filesystem\n"), "{said}");
+        assert!(!folder.exists(), "without being told, nothing is started");
+        let (said, code) = run_check(Setup::unsaid().argument("--driver"), &text).await;
+        assert!(code == expected && said.contains(sentence), "{code}: {said}");
+    }
 }

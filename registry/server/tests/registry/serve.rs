@@ -44,6 +44,24 @@ async fn an_unusable_folder_is_a_sentence_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_folder_that_another_registry_uses_is_a_sentence_that_names_both() {
+    let first = Setup::filesystem().start().await;
+    let driver = first.driver_pid().await;
+    let begun = std::time::Instant::now();
+    let (said, code) = failure(&first.setup().run("serve").await);
+    let sentence = said.lines().last().unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        sentence.starts_with(&format!("bulkhead: cannot keep data in {}", first.setup().data().display())),
+        "{said}"
+    );
+    let holder = format!("another process (number {}) uses this store: stop it", driver.as_raw_nonzero());
+    assert!(sentence.contains(&holder), "{said}");
+    assert!(begun.elapsed().as_secs() < 15, "it took {:?}", begun.elapsed());
+    first.get("/readyz").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_driver_that_is_nowhere_is_a_sentence_that_names_it() {
     let (said, code) = failure(&Setup::bare().set("storage.nosuch", "").run("serve").await);
     assert_eq!(code, Some(1), "{said}");
