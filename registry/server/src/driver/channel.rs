@@ -81,6 +81,12 @@ impl Connections {
         let channel = self.bulk.get(slot)?.clone();
         Some(BulkLease { slot, channel, loads: Arc::clone(&self.loads), _permit: permit })
     }
+
+    /// How many streams are open.
+    #[cfg(test)]
+    pub(super) fn streams(&self) -> usize {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).iter().sum()
+    }
 }
 
 impl BulkLease {

@@ -122,7 +122,7 @@ async fn an_environment_variable_that_is_no_setting_is_named() {
 async fn a_driver_judges_its_parameters_when_it_is_asked_to() {
     let rows = [
         (", maxthreads: many", 1, "the parameter maxthreads"),
-        (", colour: red", 1, "the parameter colour"),
+        (", colour: red", 1, "no parameter named colour"),
         (", maxthreads: 30", 0, "would do, with the driver filesystem, which could open its store"),
     ];
     for (more, expected, sentence) in rows {

@@ -5,12 +5,14 @@
 mod blobs;
 mod catalog;
 mod config;
+mod faults;
 mod full_disk;
 mod images;
 mod interruptions;
 mod manifests;
 mod purging;
 mod pushing;
+mod redirects;
 mod referrers;
 mod serve;
 mod support;

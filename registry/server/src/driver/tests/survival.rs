@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::join_all;
 use rustix::process::Signal;
+use storagedriver_proto::limits::PROGRESS_TIMEOUT;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -152,5 +153,30 @@ async fn many_uploads_share_the_budget_and_all_come_to_their_end() {
     for name in &names {
         assert!(client.get(&path(&format!("/blobs/{name}")), content.len()).await.unwrap() == content, "{name}");
     }
+    supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_rests_gives_its_stream_to_others_and_goes_on_later() {
+    let (place, content) = (Place::new(), content(8 * MEBIBYTE));
+    let (supervisor, client) = place.filesystem().await;
+    upload(&client, "resting", &content).await;
+    eventually("the upload's stream is closed", || client.connections().streams() == 0).await;
+    let mut reader = client.read(&path("/blobs/resting"), 0, None).await.unwrap();
+    let first = reader.try_next().await.unwrap().unwrap();
+    assert_eq!(client.connections().streams(), 1);
+    // Once the chunk that is read ahead waits for its reader, a minute is enough.
+    for _ in 0..100 {
+        sleep(Duration::from_millis(20)).await;
+        tokio::time::pause();
+        tokio::time::advance(PROGRESS_TIMEOUT).await;
+        tokio::time::resume();
+        if client.connections().streams() == 0 {
+            break;
+        }
+    }
+    assert_eq!(client.connections().streams(), 0, "a reader that rests keeps its stream");
+    let rest: Vec<Bytes> = reader.try_collect().await.unwrap();
+    assert!([first.as_ref(), &rest.concat()].concat() == content);
     supervisor.shutdown().await;
 }

@@ -1,4 +1,6 @@
-//! A storage driver for the tests of the supervisor. The name it is started by says what is wrong with it.
+//! A storage driver for the tests of the registry. The name it is started by says what is wrong with it, or special.
+
+mod redirecting;
 
 use std::env;
 use std::error::Error;
@@ -23,6 +25,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let name = Path::new(&program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     match name.strip_prefix("bulkhead-driver-") {
         Some("filesystem") => return Ok(driver_kit::serve::<driver_filesystem::Filesystem>()),
+        Some("redirecting") => return Ok(driver_kit::serve::<redirecting::Redirecting>()),
         Some("crashing") => writeln!(stderr(), "the disk is on fire")?,
         Some("inspected") => inspect()?,
         Some("curious") if env::var_os(DECLARED).is_some() => inspect()?,
