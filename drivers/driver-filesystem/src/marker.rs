@@ -6,10 +6,12 @@
 //! can follow. Commit and Delete remove the file; a writer that still has it open sees that it has no name any more. The
 //! folder is part of the upload's own, and goes with it.
 
+use driver_kit::Result;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, unlinkat};
 use rustix::io::{self, Errno};
 
+use crate::error::{fenced, no_session, writing};
 use crate::positional::{read_up_to, write_all};
 use crate::root::{FOLDER, WRITABLE, present};
 use crate::workspace::{OWN_FILE, OWN_FOLDER};
@@ -51,22 +53,44 @@ impl Locked {
         }
     }
 
+    /// Runs `work`, which may end the session, while no writer has the mark. It comes back when `work` fails.
+    ///
+    /// Removing the marker afterwards can fail, and what is published must have no writer left.
+    pub(crate) fn revoked_while<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mark = read_up_to(&self.file, 0, MARK_LENGTH).map_err(writing)?;
+        if mark.is_empty() {
+            return work();
+        }
+        self.set([0; MARK_LENGTH].into()).map_err(writing)?;
+        work().inspect_err(|_| {
+            // A mark that cannot be given back leaves the writers fenced, and the session to the next who opens it.
+            let _ = self.set(mark);
+        })
+    }
+
+    fn set(&self, mark: Vec<u8>) -> io::Result<()> {
+        write_all(&self.file, 0, &[mark.into()])
+    }
+
     /// Becomes the newest writer, and lets the next one have the marker.
     pub(crate) fn claim(self) -> io::Result<Marker> {
-        let mark = rand::random();
-        write_all(&self.file, 0, &[Vec::from(mark).into()])?;
+        let mark: [u8; MARK_LENGTH] = rand::random();
+        self.set(mark.into())?;
         drop(Held(&self.file));
         Ok(Marker { file: self.file, mark })
     }
 }
 
 impl Marker {
-    /// Locks the marker; `None` when the session was taken over.
-    pub(crate) fn hold(&self) -> io::Result<Option<Held<'_>>> {
-        lock(&self.file)?;
+    /// Locks the marker, when the session is there and was not taken over.
+    pub(crate) fn hold(&self) -> Result<Held<'_>> {
+        lock(&self.file).map_err(writing)?;
         let held = Held(&self.file);
-        let is_newest = has_name(&self.file)? && read_up_to(&self.file, 0, MARK_LENGTH)? == self.mark;
-        Ok(is_newest.then_some(held))
+        if !has_name(&self.file).map_err(writing)? {
+            return Err(no_session());
+        }
+        let mark = read_up_to(&self.file, 0, MARK_LENGTH).map_err(writing)?;
+        if mark == self.mark { Ok(held) } else { Err(fenced()) }
     }
 }
 
@@ -100,9 +124,15 @@ fn has_name(file: &OwnedFd) -> io::Result<bool> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use driver_kit::ErrorKind;
     use rustix::fs::CWD;
 
     use super::*;
+
+    /// Why a writer may not write, if so.
+    fn standing(marker: &Marker) -> Option<ErrorKind> {
+        marker.hold().err().map(|refused| refused.kind())
+    }
 
     #[test]
     fn the_newest_alone_can_hold_its_marker() {
@@ -111,14 +141,26 @@ mod tests {
         let claim = || Locked::new(&folder, "data").unwrap().claim().unwrap();
         let first = claim();
         drop(Locked::new(&folder, "data").unwrap());
-        assert!(first.hold().unwrap().is_some());
+        assert_eq!(standing(&first), None);
         let second = claim();
-        assert!(first.hold().unwrap().is_none());
-        assert!(second.hold().unwrap().is_some());
+        assert_eq!((standing(&first), standing(&second)), (Some(ErrorKind::Fenced), None));
         remove(&folder, "data");
-        assert!(second.hold().unwrap().is_none());
+        assert_eq!(standing(&second), Some(ErrorKind::NotFound));
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
         assert!(Locked::new(&folder, &"n".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn nobody_writes_while_a_session_is_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let locked = || Locked::new(&folder, "data").unwrap();
+        locked().revoked_while(|| Ok(())).unwrap();
+        let writer = locked().claim().unwrap();
+        assert!(locked().revoked_while(|| Err::<(), _>(no_session())).is_err());
+        assert_eq!(standing(&writer), None);
+        locked().revoked_while(|| Ok(())).unwrap();
+        assert_eq!(standing(&writer), Some(ErrorKind::Fenced));
     }
 
     #[test]

@@ -91,17 +91,21 @@ impl Store {
     pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.writer()?;
         let (_, done) = self.claims.take_over(path, || {
-            let _locked = match self.existing_folder(path)? {
-                Some((folder, name)) => present(self.lock_marker(&folder, name)).map_err(writing)?,
+            let locked = match self.existing_folder(path)? {
+                Some((folder, name)) => present(self.lock_marker(&folder, name)).map_err(writing)?.flatten(),
                 None => None,
             };
-            let done = work()?;
+            let done = match locked {
+                Some(locked) => locked.revoked_while(work)?,
+                None => work()?,
+            };
             self.remove_marker(path);
             Ok(done)
         })?;
         Ok(done)
     }
 
+    /// Tidies up: a marker that stays marks nobody's right to anything.
     pub(crate) fn remove_marker(&self, path: &Path) {
         if let Ok(Some((folder, name))) = self.existing_folder(path)
             && self.settings.shared
@@ -159,7 +163,7 @@ impl Staged {
     fn as_newest(&self, work: impl FnOnce() -> io::Result<()>) -> Result<()> {
         let _claim = self.claim.hold().ok_or_else(fenced)?;
         let _marker = match &self.marker {
-            Some(marker) => Some(marker.hold().map_err(writing)?.ok_or_else(fenced)?),
+            Some(marker) => Some(marker.hold()?),
             None => None,
         };
         work().map_err(writing)?;

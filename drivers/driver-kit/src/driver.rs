@@ -180,6 +180,9 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
 }
 
 /// An open write session. Dropping it publishes nothing and loses nothing that was persisted.
+///
+/// In a shared store another process may take the session over: [`ErrorKind::Fenced`]; or commit or delete it:
+/// [`ErrorKind::NotFound`].
 pub trait WriteSession: Send + 'static {
     /// Appends. Bytes taken here may still be in flight.
     fn write(&mut self, data: Bytes) -> impl Future<Output = Result<()>> + Send;

@@ -195,14 +195,18 @@ async fn redirect_url<D: StorageDriver>(
     opened.driver.redirect_url(&path, RedirectMethod::from(request.method()), expires_in, client_address).await
 }
 
-/// Publishes a session. The one that is open here is flushed first, and fenced by success.
+/// Publishes a session. The one that is open here is flushed first, and fenced by success. When that is gone, because
+/// another process of a shared store committed or deleted it, the store alone says what became of it.
 async fn commit<D: StorageDriver>(opened: &Opened<D>, request: &pb::CommitRequest) -> Result<Info> {
     let path = check::content_path(&request.path)?;
     let target = check::content_path(&request.target)?;
     opened.check_if_absent(request.if_absent)?;
     let mut turn = opened.sessions.turn(&path).await;
     if let Some(open) = turn.as_mut() {
-        open.session.flush().await?;
+        match open.session.flush().await {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => *turn = None,
+            flushed => drop(flushed?),
+        }
     }
     let session = turn.as_mut().map(|open| &mut open.session);
     let info = opened.driver.commit(&path, session, &target, request.size, request.if_absent).await?;

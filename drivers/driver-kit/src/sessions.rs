@@ -97,14 +97,14 @@ impl<S: WriteSession> Writer<S> {
     pub(crate) async fn write(&self, data: Bytes) -> Result<u64> {
         let mut turn = self.slot.lock().await;
         let session = self.own(&mut turn)?;
-        session.write(data).await?;
+        session.write(data).await.map_err(gone_is_fenced)?;
         Ok(session.persisted())
     }
 
     /// Persists what the granularity allows, and tells how much that is.
     pub(crate) async fn flush(&self) -> Result<u64> {
         let mut turn = self.slot.lock().await;
-        self.own(&mut turn)?.flush().await
+        self.own(&mut turn)?.flush().await.map_err(gone_is_fenced)
     }
 
     /// Completes when the session has been replaced or ended by somebody else.
@@ -120,6 +120,11 @@ impl<S: WriteSession> Writer<S> {
             _ => Err(fenced()),
         }
     }
+}
+
+/// A session that is gone was ended by somebody else, in this process or in another: for its writer that is one thing.
+fn gone_is_fenced(error: Error) -> Error {
+    if error.kind() == ErrorKind::NotFound { fenced().with_source(error) } else { error }
 }
 
 fn fenced() -> Error {

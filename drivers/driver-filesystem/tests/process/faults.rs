@@ -128,6 +128,24 @@ async fn what_may_not_be_read_is_denied_and_not_missing() {
 }
 
 #[tokio::test]
+async fn a_marker_that_cannot_be_removed_gives_no_right_to_published_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    let shared = &[("shared", "true")];
+    let (here, there) = (start(place.path(), shared).await, launch_as_a_user());
+    let there = try_start(there, place.path(), shared).await.unwrap();
+    let mut writing = here.stage("/u/data", &[1; 1000]).await.unwrap();
+    set_mode(place.path().join("u/~writers"), 0o555);
+    assert_eq!(reason(there.commit("/u/data", "/blob", 999).await), Reason::OffsetInvalid);
+    writing.data(&[1; 500]).await;
+    assert_eq!(writing.flush().await.unwrap(), 1500);
+    there.commit("/u/data", "/blob", 1500).await.unwrap();
+    writing.data(&[9; 500]).await;
+    assert_eq!(reason(writing.flush().await), Reason::Fenced);
+    assert_eq!(there.content("/blob").await.unwrap(), [1; 1500]);
+    set_mode(place.path().join("u/~writers"), 0o755);
+}
+
+#[tokio::test]
 async fn a_root_that_cannot_be_used_gets_a_sentence_with_the_remedy() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("file"), "").unwrap();

@@ -94,6 +94,23 @@ async fn a_newer_writer_fences_those_in_other_processes() {
 }
 
 #[tokio::test]
+async fn what_another_process_committed_is_committed() {
+    let place = tempfile::tempdir().unwrap();
+    let (here, there) = (start(place.path(), SHARED).await, start(place.path(), SHARED).await);
+    let mut writing = here.stage("/u/data", &[1; 1000]).await.unwrap();
+    there.commit("/u/data", "/blob", 1000).await.unwrap();
+    assert_eq!(reason(here.commit("/u/data", "/blob", 999).await), Reason::NotFound);
+    here.commit("/u/data", "/blob", 1000).await.unwrap();
+    assert_eq!(reason(writing.ended().await), Reason::Fenced);
+
+    let _older = here.stage("/v/data", &[2; 1000]).await.unwrap();
+    let _newer = there.open("/v/data", 1000).await.unwrap();
+    assert_eq!(reason(here.commit("/v/data", "/other", 1000).await), Reason::Fenced);
+    there.commit("/v/data", "/other", 1000).await.unwrap();
+    assert_eq!(here.content("/other").await.unwrap(), [2; 1000]);
+}
+
+#[tokio::test]
 async fn deleting_an_upload_ends_its_writers_everywhere() {
     for recursive in [true, false] {
         let place = tempfile::tempdir().unwrap();
