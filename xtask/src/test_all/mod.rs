@@ -15,6 +15,7 @@ mod process;
 mod registry;
 mod report;
 mod tools;
+mod vendors;
 mod workshop;
 
 use clap::ValueEnum;
@@ -33,6 +34,8 @@ pub(crate) enum Part {
     Faults,
     /// Fifty clients at once with large blobs, in bounded memory.
     Load,
+    /// The drivers that vendors copy: judged by the conformance suite, and behind the registry.
+    Vendors,
     /// What others take: the crates that can be published, the systemd unit, the container image.
     Package,
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Clients => clients::check(&workshop, &mut report),
             Part::Faults => faults::check(&workshop, &mut report),
             Part::Load => load::check(&workshop, &mut report, arguments.load_mib),
+            Part::Vendors => vendors::check(&workshop, &mut report),
             Part::Package => package::check(&workshop, &mut report),
         }
     }

@@ -14,21 +14,26 @@ pub(super) struct Site {
     bulkhead: PathBuf,
     folder: PathBuf,
     log: PathBuf,
-    driver: &'static str,
+    /// What the registry is configured with; `None`: nothing, but the folder of its data.
+    configuration: Option<String>,
     settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Site {
     /// An empty store in a new folder.
     pub(super) fn new(workshop: &Workshop, purpose: &str, driver: &'static str) -> Outcome<Site> {
-        let bulkhead = workshop.bulkhead.clone();
-        Ok(Site {
-            bulkhead,
-            folder: workshop.folder(purpose)?,
-            log: workshop.log(purpose),
-            driver,
-            settings: Vec::new(),
-        })
+        let configuration = format!("version: 0.1\nstorage:\n  {driver}: {{}}\n");
+        Self::make(workshop, purpose, (driver != "filesystem").then_some(configuration))
+    }
+
+    /// With a configuration of its own.
+    pub(super) fn configured(workshop: &Workshop, purpose: &str, configuration: String) -> Outcome<Site> {
+        Self::make(workshop, purpose, Some(configuration))
+    }
+
+    fn make(workshop: &Workshop, purpose: &str, configuration: Option<String>) -> Outcome<Site> {
+        let (bulkhead, log) = (workshop.bulkhead.clone(), workshop.log(purpose));
+        Ok(Site { bulkhead, folder: workshop.folder(purpose)?, log, configuration, settings: Vec::new() })
     }
 
     /// With a setting beside the usual ones, by the name of its environment variable.
@@ -46,9 +51,9 @@ impl Site {
     pub(super) fn start_at(&self, address: &str) -> Outcome<Registry> {
         let mut command = server(&self.bulkhead);
         command.arg("serve").args(["--addr", address]).envs(self.settings.iter().copied());
-        match self.driver {
-            "filesystem" => command.arg("--data").arg(self.folder.join("data")),
-            other => command.arg(configuration(&self.folder, other)?),
+        match &self.configuration {
+            None => command.arg("--data").arg(self.folder.join("data")),
+            Some(text) => command.arg(configuration(&self.folder, text)?),
         };
         let mut server = Server::start(&mut command, &self.log)?;
         let address = server.wait_for("the registry's start", START_LIMIT, announced)?;
@@ -87,9 +92,9 @@ impl Registry {
     }
 }
 
-fn configuration(folder: &Path, driver: &str) -> Outcome<PathBuf> {
+fn configuration(folder: &Path, text: &str) -> Outcome<PathBuf> {
     let file = folder.join("config.yml");
-    std::fs::write(&file, format!("version: 0.1\nstorage:\n  {driver}: {{}}\n"))?;
+    std::fs::write(&file, text)?;
     Ok(file)
 }
 
