@@ -5,10 +5,11 @@
 
 use driver_kit::{Path, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, openat, unlinkat};
 use rustix::io::{self, Errno};
 
 use crate::error::{reading, writing};
+use crate::hardened::Identity;
 use crate::root::{FOLDER, present, split};
 use crate::store::Store;
 use crate::tree::remove_if_unoccupied;
@@ -71,14 +72,17 @@ impl Store {
 
     fn harden(&self, path: &Path, folder: &OwnedFd) -> io::Result<()> {
         let Some(above) = path.parent() else { return Ok(()) };
-        let inode = fstat(folder)?.st_ino;
-        if self.hardened.knows(path, inode) {
+        let identity = Identity::of(folder)?;
+        if self.hardened.knows(path, identity) {
             return Ok(());
         }
         let folder = self.root.open(&above, FOLDER)?;
         self.harden(&above, &folder)?;
         self.syncs.sync(&folder)?;
-        self.hardened.add(path, inode);
+        // What this process removes it forgets; others do not tell when they remove a folder.
+        if identity.is_unique() || !self.settings.shared {
+            self.hardened.add(path, identity);
+        }
         Ok(())
     }
 
