@@ -2,6 +2,8 @@
 //!
 //! It knows neither how cases are run nor what becomes of their outcomes.
 
+use std::fmt;
+
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,23 @@ pub enum Scope {
     Descriptors,
     /// `read-only`.
     ReadOnly,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&name(self))
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&name(self))
+    }
+}
+
+/// As the command line takes it.
+fn name(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 impl Profile {

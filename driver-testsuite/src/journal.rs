@@ -150,6 +150,11 @@ impl Journal {
         });
     }
 
+    /// The ceiling that the run has reached, in words.
+    pub(crate) fn exhausted(&self) -> Option<String> {
+        self.meter.exhausted()
+    }
+
     pub(crate) fn sent(&self, bytes: usize) {
         self.meter.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }

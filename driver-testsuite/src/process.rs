@@ -211,6 +211,11 @@ impl Driver {
         tokio::time::timeout(within, self.child.wait()).await?
     }
 
+    /// The number of the process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// How many descriptors the process has open.
     pub fn descriptors(&self) -> io::Result<usize> {
         let id = self.child.id().ok_or_else(|| io::Error::other("the process has ended already"))?;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -19,8 +20,9 @@ use crate::client::Client;
 use crate::expect::{Outcome, Unkept, broken, ensure, refused, skipped};
 use crate::host;
 use crate::journal::{Ceiling, Journal, Meter};
+use crate::measure::measure;
 use crate::process::{Driver, StartError};
-use crate::report::{Capabilities, CaseReport, DriverIdentity, Evidence, Report, SCHEMA, Verdict};
+use crate::report::{Capabilities, CaseReport, DriverIdentity, Evidence, Measurements, Report, SCHEMA, Verdict};
 use crate::target::Target;
 
 /// How a run is made.
@@ -36,8 +38,18 @@ pub struct Options {
     pub ceiling: Ceiling,
     /// Ids of cases that are known to fail.
     pub expected_failures: BTreeSet<String>,
-    /// Told of each case when it is done.
-    pub progress: fn(&CaseReport),
+    /// Whether the run ends with measuring what operations cost.
+    pub measure: bool,
+    /// Told how the run goes on.
+    pub progress: Box<dyn Fn(&Progress<'_>) + Send + Sync>,
+}
+
+/// What whoever watches a run is told.
+pub enum Progress<'a> {
+    /// A case is done, the one of this number among all.
+    Case { report: &'a CaseReport, number: usize, all: usize },
+    /// This operation is measured next.
+    Measuring(&'a str),
 }
 
 impl Default for Options {
@@ -50,7 +62,8 @@ impl Default for Options {
             seed: rand::random(),
             ceiling: Ceiling::default(),
             expected_failures: BTreeSet::new(),
-            progress: |_| {},
+            measure: false,
+            progress: Box::new(|_| {}),
         }
     }
 }
@@ -71,17 +84,17 @@ impl Options {
 pub async fn run(target: &Target, options: &Options) -> Result<Report, StartError> {
     let (began, started) = (Instant::now(), host::now());
     let meter = Arc::new(Meter::new(options.ceiling));
-    let work =
-        Work { target, options, meter: Arc::clone(&meter), root: format!("/suite-{:016x}", rand::random::<u64>()) };
+    let cases: Vec<&'static Case> = cases::all().filter(|case| options.takes(case)).collect();
+    let work = Work::new(target, options, Arc::clone(&meter), cases.len());
     let (driver, client) = target.open(&work.root, options.seed, Journal::new(Arc::clone(&meter))).await?;
     let identity = identity(&client).await;
     let capabilities = Capabilities::from(client.capabilities());
-    let cases: Vec<&'static Case> = cases::all().filter(|case| options.takes(case)).collect();
     let mut reports = work.on_store(&cases, &client, driver.as_ref()).await;
     drop((client, driver));
     reports.extend(work.on_processes(&cases).await);
     let place = |report: &CaseReport| cases.iter().position(|case| case.id == report.id);
     reports.sort_by_key(place);
+    let measurements = if options.measure { Some(work.measure().await) } else { None };
     Ok(Report {
         schema: SCHEMA,
         suite: env!("CARGO_PKG_VERSION").to_owned(),
@@ -98,7 +111,7 @@ pub async fn run(target: &Target, options: &Options) -> Result<Report, StartErro
         host: host::host(),
         traffic: meter.traffic(),
         cases: reports,
-        measurements: None,
+        measurements,
     })
 }
 
@@ -115,9 +128,24 @@ struct Work<'a> {
     options: &'a Options,
     meter: Arc<Meter>,
     root: String,
+    done: AtomicUsize,
+    all: usize,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(target: &'a Target, options: &'a Options, meter: Arc<Meter>, all: usize) -> Self {
+        let root = format!("/suite-{:016x}", rand::random::<u64>());
+        Work { target, options, meter, root, done: AtomicUsize::new(0), all }
+    }
+
+    /// What operations cost on a driver that does nothing else, at the same ceilings.
+    async fn measure(&self) -> Measurements {
+        let journal = Journal::new(Arc::clone(&self.meter));
+        let root = format!("{}/measure", self.root);
+        let tell = |operation: &str| (self.options.progress)(&Progress::Measuring(operation));
+        measure(self.target, root, self.options.seed, &journal, &tell).await
+    }
+
     /// The cases on a shared store, several at once, and at the end the look whether anything is left of them.
     async fn on_store(&self, cases: &[&'static Case], client: &Client, driver: Option<&Driver>) -> Vec<CaseReport> {
         let look = |case: &'static Case| self.look_at_store(case, client, driver);
@@ -188,11 +216,19 @@ impl Work<'_> {
     /// Adds what helps to find the cause of a failure, and tells whoever watches the run.
     fn tell(&self, mut report: CaseReport, journal: &Journal, log: impl FnOnce() -> String) -> CaseReport {
         if report.verdict.is_bad() {
-            let reproduce = format!("--filter {} --seed {}", report.id, self.options.seed);
+            let reproduce = self.reproduction(&report.id);
             report.evidence = Some(Evidence { transcript: journal.calls(), log: log(), reproduce });
         }
-        (self.options.progress)(&report);
+        let number = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        (self.options.progress)(&Progress::Case { report: &report, number, all: self.all });
         report
+    }
+
+    /// The command that runs one case alone, with the same choices at random.
+    fn reproduction(&self, case: &str) -> String {
+        let Options { profile, level, seed, .. } = self.options;
+        let target = self.target.options();
+        format!("driver-testsuite run {target} --profile {profile} --level {level} --filter {case} --seed {seed}")
     }
 
     fn path(&self, case: &Case) -> String {

@@ -57,6 +57,14 @@ impl Target {
         }
     }
 
+    /// The options of the program that name it, with no value of a parameter that may be secret.
+    pub(crate) fn options(&self) -> String {
+        match self {
+            Target::Spawned(launch) => launch.options(),
+            Target::Attached(_) | Target::Piped(_) => format!("--attach={}", shell_words::quote(&self.name())),
+        }
+    }
+
     /// Whether the store that cases share is also the one that processes of a case open.
     pub(crate) fn stores_are_one(&self) -> bool {
         matches!(self, Target::Spawned(launch) if !launch.is_isolated())

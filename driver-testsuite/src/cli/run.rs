@@ -78,11 +78,6 @@ pub(super) async fn run(arguments: Arguments) -> Done {
 impl Arguments {
     fn options(&self) -> Result<Options, Box<dyn Error>> {
         let CeilingArguments { max_requests, max_bytes, max_cost, price_requests, price_gib } = self.ceiling;
-        let progress = match (self.verbose, stderr().is_terminal()) {
-            (true, _) => say,
-            (false, true) => show,
-            (false, false) => say_bad,
-        };
         Ok(Options {
             profile: self.profile,
             level: self.level,
@@ -91,7 +86,8 @@ impl Arguments {
             seed: self.seed.unwrap_or_else(|| Options::default().seed),
             ceiling: Ceiling { requests: max_requests, bytes: max_bytes, cost: max_cost, price_requests, price_gib },
             expected_failures: self.expect_fail.as_deref().map_or(Ok(BTreeSet::new()), read_expectations)?,
-            progress,
+            measure: false,
+            progress: Box::new(|_| {}),
         })
     }
 }

@@ -57,8 +57,12 @@ impl TargetArguments {
         for argument in &self.arguments {
             launch = launch.argument(argument);
         }
-        for (name, value) in self.parameters()? {
-            launch = launch.parameter(&name, &value);
+        if let Some(file) = &self.config {
+            launch = launch.configuration(file, read_config(file)?);
+        }
+        for param in &self.params {
+            let parts = param.split_once('=').ok_or_else(|| format!("--param takes NAME=VALUE, not {param}"))?;
+            launch = launch.parameter(parts.0, parts.1);
         }
         for name in &self.env {
             let value = std::env::var_os(name).ok_or_else(|| format!("--env {name}: there is no such variable"))?;
@@ -77,16 +81,6 @@ impl TargetArguments {
         };
         let found = program.canonicalize();
         found.map_err(|problem| format!("the executable {} cannot be found: {problem}", program.display()).into())
-    }
-
-    fn parameters(&self) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-        let mut parameters = self.config.as_deref().map_or(Ok(BTreeMap::new()), read_config)?;
-        for param in &self.params {
-            let (name, value) =
-                param.split_once('=').ok_or_else(|| format!("--param takes NAME=VALUE, not {param}"))?;
-            parameters.insert(name.to_owned(), value.to_owned());
-        }
-        Ok(parameters)
     }
 }
 

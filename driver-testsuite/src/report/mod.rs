@@ -126,6 +126,9 @@ pub struct Measurements {
     /// Of the driver's process while it was measured; absent when it cannot be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessCost>,
+    /// What was not measured, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<String>,
 }
 
 /// How long one operation takes, one call at a time.
@@ -161,14 +164,13 @@ pub struct ProcessCost {
 impl Report {
     /// Whether no case found a clause broken that was not expected to be.
     pub fn is_kept(&self) -> bool {
-        !self.cases.iter().any(|case| case.verdict.is_bad() && case.demand == Demand::Must)
+        !self.cases.iter().any(CaseReport::is_bad)
     }
 
     /// Whether every case that the profile demands was run, and passed.
     pub fn is_compliant(&self) -> bool {
-        let held = |case: &CaseReport| matches!(case.verdict, Verdict::Passed | Verdict::NotOffered(_));
         let mut demanded = self.cases.iter().filter(|case| case.demand == Demand::Must);
-        !self.filtered && self.level >= Level::Full && demanded.all(held)
+        !self.filtered && self.level >= Level::Full && demanded.all(CaseReport::holds)
     }
 }
 
@@ -186,6 +188,24 @@ impl CaseReport {
             seconds: 0.0,
             remarks: Vec::new(),
             evidence: None,
+        }
+    }
+
+    /// Whether it turns a run red.
+    pub fn is_bad(&self) -> bool {
+        match self.verdict {
+            Verdict::Failed(_) => self.demand == Demand::Must,
+            Verdict::UnexpectedPass => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a compliant driver may come out so. A profile of its own for an option is not met without the option.
+    fn holds(&self) -> bool {
+        match self.verdict {
+            Verdict::Passed => true,
+            Verdict::NotOffered(_) => !matches!(self.scope, Scope::Shared | Scope::Descriptors | Scope::ReadOnly),
+            _ => false,
         }
     }
 
@@ -207,7 +227,7 @@ impl Verdict {
         }
     }
 
-    /// Whether it turns a run red.
+    /// Whether it is not what was to be expected.
     pub fn is_bad(&self) -> bool {
         matches!(self, Verdict::Failed(_) | Verdict::UnexpectedPass)
     }

@@ -36,8 +36,7 @@ impl Report {
         let failed = count(Verdict::is_bad);
         let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
         let other = self.cases.len() - passed - failed - skipped;
-        let name = serde_json::to_value(self.profile).unwrap_or_default();
-        let name = name.as_str().unwrap_or_default().to_owned();
+        let name = self.profile;
         let meaning = match (self.is_compliant(), self.is_kept()) {
             (true, _) => format!("compliant with profile {name}"),
             (false, true) => format!("nothing broken, but not all of profile {name} was looked at"),
