@@ -3,6 +3,7 @@
 //! It sees calls as names, sizes and outcomes; it never looks into content and never keeps it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +29,13 @@ pub struct Call {
     pub arguments: String,
     /// `OK`, or the error.
     pub outcome: String,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = self.took_ms.map(|took| format!(" ({took:.3} ms)")).unwrap_or_default();
+        write!(f, "{:10.3} ms  {} {}: {}{took}", self.at_ms, self.call, self.arguments, self.outcome)
+    }
 }
 
 /// What a run may spend, and has spent. Shared by all cases.

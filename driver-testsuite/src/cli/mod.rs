@@ -2,9 +2,11 @@
 //!
 //! Exit codes: 0 the driver keeps what was looked at, 1 it does not, 2 it could not be asked.
 
+mod compare;
 mod explain;
 mod list;
 mod run;
+mod screen;
 mod target;
 
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Judges a driver.
     Run(Box<run::Arguments>),
+    /// Lays the reports of several drivers side by side.
+    Compare(compare::Arguments),
     /// Names the cases.
     List(list::Arguments),
     /// Says what a case looks at, and the clauses it stands for.
@@ -35,6 +39,7 @@ enum Command {
 pub(crate) async fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(*arguments).await,
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
     };

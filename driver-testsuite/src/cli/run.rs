@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use driver_testsuite::cases;
-use driver_testsuite::report::{CaseReport, Verdict};
-use driver_testsuite::{Ceiling, Demand, Level, Options, Profile, run as judge};
+use driver_testsuite::{Ceiling, Level, Options, Profile, run as judge};
 
 use super::Done;
+use super::screen::Screen;
 use super::target::TargetArguments;
 
 #[derive(Args)]
@@ -36,7 +37,17 @@ pub(super) struct Arguments {
     /// A file that names cases which are known to fail, one a line; the run is red when one of them passes.
     #[arg(long, value_name = "FILE")]
     expect_fail: Option<PathBuf>,
-    /// Says every case, also where nobody watches.
+    /// A folder for the report in every form: report.json, junit.xml, report.html, SCORECARD.md, badge.svg, and the
+    /// transcripts of failures. A whole run is measured then.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Measures what operations cost on a quiet driver, after the cases.
+    #[arg(long)]
+    measure: bool,
+    /// What is written to standard output; with json, lines for people go to standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Says every case, and not only what is bad.
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
@@ -64,19 +75,29 @@ struct CeilingArguments {
     price_gib: f64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 pub(super) async fn run(arguments: Arguments) -> Done {
     let target = arguments.target.target()?;
-    let options = arguments.options()?;
-    let report = judge(&target, &options).await?;
-    if stderr().is_terminal() {
-        eprint!("\r\x1b[K");
+    let screen = Arc::new(Screen::new(arguments.verbose, arguments.format == Format::Json));
+    let report = judge(&target, &arguments.options(&screen)?).await?;
+    screen.finish(&report);
+    if arguments.format == Format::Json {
+        stdout().write_all(report.to_json()?.as_bytes())?;
     }
-    println!("{}", report.summary());
+    if let Some(folder) = &arguments.report {
+        let written = report.write_to(folder);
+        written.map_err(|problem| format!("the report cannot be written to {}: {problem}", folder.display()))?;
+    }
     Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Arguments {
-    fn options(&self) -> Result<Options, Box<dyn Error>> {
+    fn options(&self, screen: &Arc<Screen>) -> Result<Options, Box<dyn Error>> {
         let CeilingArguments { max_requests, max_bytes, max_cost, price_requests, price_gib } = self.ceiling;
         Ok(Options {
             profile: self.profile,
@@ -86,9 +107,17 @@ impl Arguments {
             seed: self.seed.unwrap_or_else(|| Options::default().seed),
             ceiling: Ceiling { requests: max_requests, bytes: max_bytes, cost: max_cost, price_requests, price_gib },
             expected_failures: self.expect_fail.as_deref().map_or(Ok(BTreeSet::new()), read_expectations)?,
-            measure: false,
-            progress: Box::new(|_| {}),
+            measure: self.measure || (self.report.is_some() && self.is_whole()),
+            progress: {
+                let screen = Arc::clone(screen);
+                Box::new(move |progress| screen.show(progress))
+            },
         })
+    }
+
+    /// Whether the run can show compliance, so that its report is one to keep.
+    fn is_whole(&self) -> bool {
+        self.filter.is_empty() && self.level >= Level::Full
     }
 }
 
@@ -102,24 +131,4 @@ fn read_expectations(file: &Path) -> Result<BTreeSet<String>, Box<dyn Error>> {
         Some(unknown) => Err(format!("{}: there is no case {unknown}", file.display()).into()),
         None => Ok(ids),
     }
-}
-
-fn say(case: &CaseReport) {
-    println!("{case}");
-}
-
-/// A failure of what need not be is no alarm in a log.
-fn say_bad(case: &CaseReport) {
-    if case.verdict.is_bad() || (matches!(case.verdict, Verdict::Skipped(_)) && case.demand == Demand::Must) {
-        println!("{case}");
-    }
-}
-
-/// One line that is written over, and above it what is not as it should be.
-fn show(case: &CaseReport) {
-    eprint!("\r\x1b[K");
-    say_bad(case);
-    eprint!("{}", case.id);
-    // With the terminal gone there is nobody to show it to.
-    let _ = stderr().flush();
 }

@@ -2,13 +2,28 @@
 //!
 //! It is the versioned JSON document. It holds no parameter of the store, since those may be secret.
 
+mod badge;
+mod capability;
+mod folder;
+mod html;
+mod json;
+mod junit;
+mod scorecard;
+pub(crate) mod svg;
+mod tally;
 mod text;
+pub(crate) mod units;
 
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Demand, Level, Profile, Scope};
 use crate::expect::{Outcome, Unkept};
 use crate::journal::{Call, Traffic};
+
+pub(crate) use self::html::{legend, marks, page, parts};
+pub use self::capability::{Proof, Standing};
+pub use self::json::Unreadable;
+pub use self::tally::Tally;
 
 /// The version of the document. A reader refuses a later one; fields are only ever added within one.
 pub const SCHEMA: u32 = 1;
@@ -51,6 +66,7 @@ pub struct DriverIdentity {
 
 /// What the driver says of its store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// `VOLATILE`, `PROCESS` or `POWER`.
     pub durability: String,
@@ -174,6 +190,14 @@ impl Report {
     }
 }
 
+impl Throughput {
+    /// The operation, and how many streams did it.
+    pub(crate) fn label(&self) -> String {
+        let plural = if self.streams == 1 { "stream" } else { "streams" };
+        format!("{}, {} {plural}", self.operation, self.streams)
+    }
+}
+
 impl CaseReport {
     /// A report of `case` before it has run.
     pub(crate) fn new(case: &Case) -> Self {
@@ -224,6 +248,17 @@ impl Verdict {
             Err(Unkept::NotOffered(what)) => Verdict::NotOffered(what),
             Err(Unkept::Broken(how)) if expected_to_fail => Verdict::ExpectedFailure(how),
             Err(Unkept::Broken(how)) => Verdict::Failed(how),
+        }
+    }
+
+    /// The reason that comes with it.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Verdict::Passed | Verdict::UnexpectedPass => None,
+            Verdict::Failed(why)
+            | Verdict::Skipped(why)
+            | Verdict::NotOffered(why)
+            | Verdict::ExpectedFailure(why) => Some(why),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CaseReport, Demand, Report, Verdict};
+use super::{CaseReport, Demand, Host, Report, Tally, Verdict, units};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,39 +13,71 @@ impl fmt::Display for Report {
 
 impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, why) = match &self.verdict {
-            Verdict::Passed => ("passed", None),
-            Verdict::Failed(how) if self.demand == Demand::Must => ("FAILED", Some(how)),
-            Verdict::Failed(how) => ("failed", Some(how)),
-            Verdict::Skipped(why) => ("skipped", Some(why)),
-            Verdict::NotOffered(what) => ("n/a", Some(what)),
-            Verdict::ExpectedFailure(how) => ("expected", Some(how)),
-            Verdict::UnexpectedPass => ("PASSED, and was expected to fail", None),
-        };
-        write!(f, "{word:8} {} [{}]", self.id, self.clauses.join(" "))?;
-        why.map_or(Ok(()), |why| write!(f, ": {why}"))?;
+        write!(f, "{:8} {} [{}]", self.word(), self.id, self.clauses.join(" "))?;
+        self.verdict.why().map_or(Ok(()), |why| write!(f, ": {why}"))?;
         self.remarks.iter().try_for_each(|remark| write!(f, "\n         remark: {remark}"))
+    }
+}
+
+impl CaseReport {
+    /// What became of it, in one word where that is enough.
+    pub fn word(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Failed(_) if self.demand == Demand::Must => "FAILED",
+            Verdict::Failed(_) => "failed",
+            Verdict::Skipped(_) => "skipped",
+            Verdict::NotOffered(_) => "n/a",
+            Verdict::ExpectedFailure(_) => "expected",
+            Verdict::UnexpectedPass => "PASSED, and was expected to fail",
+        }
     }
 }
 
 impl Report {
     /// One line: how many cases came out how, and what that means.
     pub fn summary(&self) -> String {
-        let count = |of: fn(&Verdict) -> bool| self.cases.iter().filter(|case| of(&case.verdict)).count();
-        let passed = count(|verdict| matches!(verdict, Verdict::Passed));
-        let failed = count(Verdict::is_bad);
-        let skipped = count(|verdict| matches!(verdict, Verdict::Skipped(_)));
-        let other = self.cases.len() - passed - failed - skipped;
+        format!("{} in {:.1} s: {}", self.tally(), self.seconds, self.meaning())
+    }
+
+    /// What the outcome of the cases means for the profile.
+    pub fn meaning(&self) -> String {
         let name = self.profile;
-        let meaning = match (self.is_compliant(), self.is_kept()) {
+        let expected = self.cases.iter().any(|case| matches!(case.verdict, Verdict::ExpectedFailure(_)));
+        match (self.is_compliant(), self.is_kept()) {
             (true, _) => format!("compliant with profile {name}"),
-            (false, true) => format!("nothing broken, but not all of profile {name} was looked at"),
+            (false, true) if expected => format!("NOT compliant with profile {name}, as was expected"),
+            (false, true) => format!("nothing broken, but not all of profile {name} was shown to hold"),
             (false, false) => format!("NOT compliant with profile {name}"),
-        };
-        format!(
-            "{passed} passed, {failed} failed, {skipped} skipped, {other} not offered or expected to fail, \
-             in {:.1} s: {meaning}",
-            self.seconds
-        )
+        }
+    }
+
+    /// The driver and its version.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.driver.name, self.driver.version).trim().to_owned()
+    }
+
+    /// How the run was made, as names and values.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        let Host { system, processors, memory_mib } = &self.host;
+        let suite = env!("CARGO_PKG_NAME");
+        vec![
+            ("target", self.target.clone()),
+            ("profile", format!("{}, level {}", self.profile, self.level)),
+            ("cases", format!("{}{}", self.tally(), if self.filtered { " (some were left out)" } else { "" })),
+            ("suite", format!("{suite} {}, protocol {}", self.suite, self.protocol)),
+            ("seed", self.seed.to_string()),
+            ("began", format!("{}, took {:.1} s", self.started, self.seconds)),
+            ("host", format!("{system}, {processors} processors, {memory_mib} MiB")),
+            ("traffic", units::traffic(&self.traffic)),
+        ]
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { passed, failed, skipped, not_offered, expected } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped, {not_offered} not offered")?;
+        if *expected > 0 { write!(f, ", {expected} failed as expected") } else { Ok(()) }
     }
 }
