@@ -38,7 +38,7 @@ enum Command {
 
 pub(crate) async fn run() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(*arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(*arguments)).await,
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),

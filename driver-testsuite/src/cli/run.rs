@@ -84,7 +84,7 @@ enum Format {
 pub(super) async fn run(arguments: Arguments) -> Done {
     let target = arguments.target.target()?;
     let screen = Arc::new(Screen::new(arguments.verbose, arguments.format == Format::Json));
-    let report = judge(&target, &arguments.options(&screen)?).await?;
+    let report = Box::pin(judge(&target, &arguments.options(&screen)?)).await?;
     screen.finish(&report);
     if arguments.format == Format::Json {
         stdout().write_all(report.to_json()?.as_bytes())?;

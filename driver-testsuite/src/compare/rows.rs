@@ -113,10 +113,7 @@ fn processes(reports: &[Report]) -> Vec<Row> {
         let known: Vec<_> = costs.iter().map(|cost| cost.map(figure)).collect();
         figures(name.to_owned(), &known, cells(&costs, |cost| format!("{:.2} {unit}", figure(cost))))
     };
-    vec![
-        line("CPU", |cost| cost.cpu_seconds, "s"),
-        line("most memory", |cost| cost.peak_memory_mib, "MiB"),
-    ]
+    vec![line("CPU", |cost| cost.cpu_seconds, "s"), line("most memory", |cost| cost.peak_memory_mib, "MiB")]
 }
 
 fn cells<T>(found: &[Option<&T>], told: impl Fn(&T) -> String) -> Vec<String> {

@@ -20,8 +20,8 @@ use crate::case::{Case, Demand, Level, Profile, Scope};
 use crate::expect::{Outcome, Unkept};
 use crate::journal::{Call, Traffic};
 
-pub(crate) use self::html::{legend, marks, page, parts};
 pub use self::capability::{Proof, Standing};
+pub(crate) use self::html::{legend, marks, page, parts};
 pub use self::json::Unreadable;
 pub use self::tally::Tally;
 
@@ -255,10 +255,9 @@ impl Verdict {
     pub fn why(&self) -> Option<&str> {
         match self {
             Verdict::Passed | Verdict::UnexpectedPass => None,
-            Verdict::Failed(why)
-            | Verdict::Skipped(why)
-            | Verdict::NotOffered(why)
-            | Verdict::ExpectedFailure(why) => Some(why),
+            Verdict::Failed(why) | Verdict::Skipped(why) | Verdict::NotOffered(why) | Verdict::ExpectedFailure(why) => {
+                Some(why)
+            }
         }
     }
 

@@ -59,9 +59,8 @@ fn costs(measured: &Measurements) -> String {
     let head = ["operation", "calls", "p50", "p90", "p99", "max"].map(String::from);
     let mut text = format!("## Latency, one call at a time\n\n{}\n", table(&head, measured.operations.iter().map(row)));
     let streams = measured.streams.iter();
-    let rows = streams.map(|stream| {
-        vec![stream.operation.clone(), stream.streams.to_string(), units::rate(units::rate_of(stream))]
-    });
+    let rows = streams
+        .map(|stream| vec![stream.operation.clone(), stream.streams.to_string(), units::rate(units::rate_of(stream))]);
     let head = ["operation", "streams", "throughput"].map(String::from);
     text += &format!("## Throughput\n\n{}\n", table(&head, rows));
     if let Some(process) = &measured.process {

@@ -41,18 +41,22 @@ pub(crate) fn stacks(name: &str, rows: &[Row<Vec<Part>>]) -> Markup {
             }
         }
     };
-    frame(name, rows, &html! {}, |y, row| html! {
-        (bar(y, &row.value))
-        (value(y, &length(&row.value).to_string()))
+    frame(name, rows, &html! {}, |y, row| {
+        html! {
+            (bar(y, &row.value))
+            (value(y, &length(&row.value).to_string()))
+        }
     })
 }
 
 /// Bars, each with its value as `told`.
 pub(crate) fn bars(name: &str, rows: &[Row<f64>], told: fn(f64) -> String) -> Markup {
     let most = rows.iter().map(|row| row.value).fold(0.0, f64::max).max(1e-9);
-    frame(name, rows, &html! {}, |y, row| html! {
-        rect class=(series(row.series)) x=(LEFT) y=(y - 8.0) width=(round(row.value / most * PLOT)) height="16" rx="2" {}
-        (value(y, &told(row.value)))
+    frame(name, rows, &html! {}, |y, row| {
+        html! {
+            rect class=(series(row.series)) x=(LEFT) y=(y - 8.0) width=(round(row.value / most * PLOT)) height="16" rx="2" {}
+            (value(y, &told(row.value)))
+        }
     })
 }
 
@@ -108,7 +112,11 @@ impl Axis {
         let powers: Vec<f64> = values.filter(|value| *value > 0.0).map(f64::log10).collect();
         let from = powers.iter().copied().fold(f64::INFINITY, f64::min).floor();
         let to = powers.iter().copied().fold(f64::NEG_INFINITY, f64::max).ceil();
-        if powers.is_empty() { Axis { from: 0, to: 1 } } else { Axis { from: from as i32, to: to.max(from + 1.0) as i32 } }
+        if powers.is_empty() {
+            Axis { from: 0, to: 1 }
+        } else {
+            Axis { from: from as i32, to: to.max(from + 1.0) as i32 }
+        }
     }
 
     fn place(&self, value: f64) -> f64 {

@@ -16,9 +16,9 @@ pub(crate) fn time(microseconds: f64) -> String {
 pub(crate) fn bytes(bytes: u64) -> String {
     let scaled = |shift: u32| short(bytes as f64 / (1_u64 << shift) as f64);
     match bytes {
-        ..0x400 => format!("{bytes} B"),
-        ..0x10_0000 => format!("{} KiB", scaled(10)),
-        ..0x4000_0000 => format!("{} MiB", scaled(20)),
+        0..0x400 => format!("{bytes} B"),
+        0x400..0x10_0000 => format!("{} KiB", scaled(10)),
+        0x10_0000..0x4000_0000 => format!("{} MiB", scaled(20)),
         _ => format!("{} GiB", scaled(30)),
     }
 }

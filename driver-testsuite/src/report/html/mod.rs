@@ -40,8 +40,10 @@ impl Report {
     fn counts(&self) -> Markup {
         let Tally { passed, failed, skipped, not_offered, expected } = self.tally();
         let (proven, offered) = self.proven_capabilities();
-        let tile = |class: &str, number: String, name: &str| html! {
-            div.tile.(class) { strong { (number) } span { (name) } }
+        let tile = |class: &str, number: String, name: &str| {
+            html! {
+                div.tile.(class) { strong { (number) } span { (name) } }
+            }
         };
         html! {
             div.tiles {
