@@ -29,9 +29,13 @@ mod launch;
 mod markdown;
 mod measure;
 mod process;
+mod proxy;
+mod raw;
+mod repeat;
 pub mod report;
 mod runner;
 mod target;
+mod vitals;
 
 pub use crate::block::content;
 pub use crate::case::{Case, Demand, Level, Profile, Scope};

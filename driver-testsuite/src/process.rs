@@ -22,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::Client;
 use crate::launch::{Launch, Way};
+use crate::vitals::{Vitals, vitals};
 
 /// How long a process may take to do what it must do at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,25 +68,28 @@ impl Driver {
 
     /// Starts a driver on an empty folder, in a way of its own.
     pub async fn start_by(launch: &Launch, way: Way) -> Result<Self, StartError> {
-        let folder = Arc::new(tempfile::tempdir()?);
-        std::fs::create_dir(folder.path().join("store"))?;
-        Self::open(launch, way, folder, "driver.sock")
+        Self::open(launch, way, empty_folder()?, "driver.sock", nonce())
+    }
+
+    /// Starts a driver on an empty folder, with a nonce of its own; with none at all when it is empty.
+    pub async fn start_with_nonce(launch: &Launch, nonce: Vec<u8>) -> Result<Self, StartError> {
+        Self::open(launch, launch.way(), empty_folder()?, "driver.sock", nonce)
     }
 
     /// Starts another driver beside this one, on a socket of its own and on the same store.
     pub async fn beside(&self) -> Result<Self, StartError> {
         let way = if self.listener.is_some() { Way::Inherited } else { Way::Path };
         let name = format!("driver-{:08x}.sock", rand::random::<u32>());
-        Self::open(&self.launch, way, Arc::clone(&self.folder), &name)
+        Self::open(&self.launch, way, Arc::clone(&self.folder), &name, nonce())
     }
 
-    fn open(launch: &Launch, way: Way, folder: Arc<TempDir>, socket: &str) -> Result<Self, StartError> {
+    fn open(launch: &Launch, way: Way, folder: Arc<TempDir>, socket: &str, nonce: Vec<u8>) -> Result<Self, StartError> {
         let socket = folder.path().join(socket);
         let listener = match way {
             Way::Inherited => Some(UnixListener::bind(&socket)?),
             Way::Path => None,
         };
-        Self::spawn(launch.clone(), socket, listener, folder)
+        Self::spawn(launch.clone(), socket, listener, folder, nonce)
     }
 
     /// Kills the process where it stands, and starts another on the same socket and store.
@@ -93,13 +97,27 @@ impl Driver {
         self.kill().await?;
         let listener = self.listener.take();
         let folder = Arc::clone(&self.folder);
-        *self = Self::spawn(self.launch.clone(), self.socket.clone(), listener, folder)?;
+        *self = Self::spawn(self.launch.clone(), self.socket.clone(), listener, folder, nonce())?;
         Ok(())
     }
 
     /// Kills the process where it stands. Calls wait in an inherited socket until [`replace`](Self::replace).
     pub async fn kill(&mut self) -> io::Result<()> {
-        self.child.kill().await
+        match self.child.id() {
+            Some(_) => self.child.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does `work`, and kills the process in the middle of it; what the work came to when it was done sooner.
+    pub(crate) async fn kill_during<T>(
+        &mut self,
+        after: Duration,
+        work: impl Future<Output = T>,
+    ) -> io::Result<Option<T>> {
+        let done = tokio::time::timeout(after, work).await.ok();
+        self.kill().await?;
+        Ok(done)
     }
 
     /// Stops the process in its tracks, until [`resume`](Self::resume).
@@ -117,13 +135,15 @@ impl Driver {
         socket: PathBuf,
         listener: Option<UnixListener>,
         folder: Arc<TempDir>,
+        nonce: Vec<u8>,
     ) -> Result<Self, StartError> {
         let (alive, liveness) = pipe()?;
-        let nonce = std::process::id().to_be_bytes().to_vec();
         let mut command = Command::new(&launch.program);
         command.args(&launch.arguments).env_clear().kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file(&folder)?);
-        command.env(NONCE, nonce.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        command.stdin(Stdio::null()).stdout(file(&folder, OUTPUT)?).stderr(file(&folder, LOG)?);
+        if !nonce.is_empty() {
+            command.env(NONCE, nonce.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        }
         command.envs(&launch.environment).env(LIVENESS_FD, "3");
         let mut inherited = vec![FdMapping { parent_fd: alive.into(), child_fd: 3 }];
         if let Some(listener) = &listener {
@@ -143,7 +163,12 @@ impl Driver {
 
     /// What the processes of this driver wrote to standard error.
     pub fn log(&self) -> io::Result<String> {
-        std::fs::read_to_string(log_path(&self.folder))
+        Ok(String::from_utf8_lossy(&std::fs::read(self.folder.path().join(LOG))?).into_owned())
+    }
+
+    /// What the processes of this driver wrote to standard output, which means nothing.
+    pub fn output(&self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(self.folder.path().join(OUTPUT))?).into_owned())
     }
 
     /// The folder of the store, where the parameters name it: a back door to what the driver keeps.
@@ -196,9 +221,8 @@ impl Driver {
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("the process has ended already"))?;
-        Ok(kill_process(pid, signal)?)
+        let pid = i32::try_from(self.id()?).ok().and_then(Pid::from_raw);
+        Ok(kill_process(pid.ok_or_else(|| io::Error::other("the process has no number"))?, signal)?)
     }
 
     /// Lets the process believe that its registry died.
@@ -211,24 +235,34 @@ impl Driver {
         tokio::time::timeout(within, self.child.wait()).await?
     }
 
-    /// The number of the process, while it runs.
-    pub fn id(&self) -> Option<u32> {
-        self.child.id()
+    /// The number of the process.
+    pub fn id(&self) -> io::Result<u32> {
+        self.child.id().ok_or_else(|| io::Error::other("the process has ended already"))
     }
 
-    /// How many descriptors the process has open.
-    pub fn descriptors(&self) -> io::Result<usize> {
-        let id = self.child.id().ok_or_else(|| io::Error::other("the process has ended already"))?;
-        Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
+    /// What the process holds.
+    pub fn vitals(&self) -> io::Result<Vitals> {
+        vitals(self.id()?)
     }
 }
 
-fn log_path(folder: &TempDir) -> PathBuf {
-    folder.path().join("driver.log")
+/// What the process writes to standard error and to standard output, in the folder of the case.
+const LOG: &str = "driver.log";
+const OUTPUT: &str = "driver.out";
+
+fn file(folder: &TempDir, name: &str) -> io::Result<File> {
+    File::options().create(true).append(true).open(folder.path().join(name))
 }
 
-fn log_file(folder: &TempDir) -> io::Result<File> {
-    File::options().create(true).append(true).open(log_path(folder))
+fn empty_folder() -> io::Result<Arc<TempDir>> {
+    let folder = Arc::new(tempfile::tempdir()?);
+    std::fs::create_dir(folder.path().join("store"))?;
+    Ok(folder)
+}
+
+/// Bytes that no other start of a driver is given.
+fn nonce() -> Vec<u8> {
+    rand::random::<[u8; 16]>().to_vec()
 }
 
 /// A connection to the driver at `socket`. A driver that binds its own socket is waited for.

@@ -1,14 +1,16 @@
 //! Section 2 of the contract, and what must survive the death of a process: each check starts its own.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::join_all;
 use storagedriver_proto::handshake::handshake_client::HandshakeClient;
 use storagedriver_proto::handshake::{HelloRequest, HelloResponse};
 use storagedriver_proto::v1alpha1::capabilities::Durability;
+use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{PACKAGE, ReadRequest, SERVICE, StatResponse, WriteResponse};
+use storagedriver_proto::v1alpha1::{ListRequest, PACKAGE, ReadRequest, SERVICE, StatResponse, WriteResponse};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Request, Status};
@@ -22,32 +24,44 @@ use crate::case::cases;
 use crate::client::Client;
 use crate::expect::{Outcome, broken, ensure, equal, not_offered, refused, same_bytes};
 use crate::launch::{Launch, Way};
-use crate::process::Driver;
+use crate::process::{Driver, connect};
+use crate::raw::{self, unknown_fields};
+use crate::vitals::{listening, readable};
 
 cases! { "life":
-    process Quick Every [L2] "A driver binds a path and replaces a dead socket." => a_driver_binds_a_path_and_replaces_a_dead_socket,
-    process Quick Every [L5] "A driver ends with its registry." => a_driver_ends_with_its_registry,
-    process Quick Every [L6] "A driver that is to stop finishes what it does." => a_driver_that_is_to_stop_finishes_what_it_does,
-    process Quick Every [H1] "Hello answers before and after configure." => hello_answers_before_and_after_configure,
-    process Quick Every [H3] "Every process has its own instance." => every_process_has_its_own_instance,
-    process Quick Every [P1] "Health tells the process from the store." => health_tells_the_process_from_the_store,
-    process Quick Every [K1] "Calls before configure are refused." => calls_before_configure_are_refused,
-    process Quick Every [K2] "Parameters that are unknown are named." => parameters_that_are_unknown_are_named,
-    process Quick Every [K2] "Configure can be repeated but not changed." => configure_can_be_repeated_but_not_changed,
-    process Quick Every [C2] "Calls and messages that are none do no harm." => calls_and_messages_that_are_none_do_no_harm,
-    process Quick Every [G7] "Cancelled reads leave nothing open." => cancelled_reads_leave_nothing_open,
-    process Quick Every [G3] "What was acknowledged survives a kill." => what_was_acknowledged_survives_a_kill,
-    process Quick Every [W5] "A session survives a kill." => a_session_survives_a_kill,
+    process Quick Every [L1] "A driver serves on the socket it inherits and binds no other; calls wait while it restarts."
+        => inherits_a_socket,
+    process Quick Every [L2] "A driver binds the path it is given, and replaces what a dead process left there." => binds_a_path,
+    process Quick Every [L4] "Handshake, StorageDriver and health are served on one connection." => three_services,
+    process Quick Writing [L5] "A driver ends within 5 seconds when its registry is dead." => ends_with_registry,
+    process Quick Writing [L6] "On SIGTERM a driver finishes what is in flight and exits with 0." => drains,
+    process Full Writing [L6] "On SIGTERM a driver refuses new calls, says NOT_SERVING, and ends though a reader never reads."
+        => drains_in_time,
+    process Quick Every [L7 K2 E1] "No log line and no message shows a secret." => secrets_hidden,
+    process Quick Every [H1 H3] "Hello answers before and after Configure, with the nonce as it was given." => hello,
+    process Quick Every [H2 C2] "A caller with foreign protocols gets the list, and unknown fields are ignored." => foreign_caller,
+    process Quick Every [H3] "`instance` is random for each start of the process, and not 0." => instance,
+    process Quick Every [H4] "The variables that a driver declares have names." => environment,
+    process Quick Every [P1 P2] "Health tells the process from the store." => health,
+    process Quick Every [K1] "Before Configure every other call is NOT_CONFIGURED." => unconfigured,
+    process Quick Every [K2] "A parameter that is unknown is CONFIG_INVALID, and the message names it." => unknown_parameter,
+    process Quick Writing [K2 C1] "Configure can be repeated and not changed." => configured_once,
+    process Quick Writing [K3] "A parameter may be written `file:/path`, where it is secret." => secret_in_a_file,
+    process Quick Writing [K4] "A driver without `shared` refuses a store that another process has open." => one_process,
+    process Quick Writing [C2] "Calls and messages that are none do no harm." => nonsense,
+    process Quick Writing [G7] "Cancelled Reads leave nothing open." => cancelled_reads,
+    process Quick Durable [G3] "What was acknowledged survives the death of the process." => acknowledged_survives,
+    process Quick Durable [W5] "A session survives the death of the process, and shows nothing meanwhile." => session_survives,
 }
 
-async fn hello(driver: &Driver) -> Outcome<HelloResponse> {
+async fn greet(driver: &Driver) -> Outcome<HelloResponse> {
     let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
     Ok(HandshakeClient::new(driver.connect().await?).hello(request).await?.into_inner())
 }
 
-async fn a_driver_binds_a_path_and_replaces_a_dead_socket(launch: Launch) -> Outcome {
+async fn binds_a_path(launch: Launch) -> Outcome {
     let mut driver = Driver::start_by(&launch, Way::Path).await?;
-    hello(&driver).await?;
+    greet(&driver).await?;
     driver.replace().await?;
     ensure(driver.socket().exists(), || "the dead process left no socket behind, so nothing was checked".to_owned())?;
     let client = driver.configured().await?;
@@ -55,7 +69,7 @@ async fn a_driver_binds_a_path_and_replaces_a_dead_socket(launch: Launch) -> Out
     Ok(())
 }
 
-async fn a_driver_ends_with_its_registry(launch: Launch) -> Outcome {
+async fn ends_with_registry(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     let _session = client.open(&client.at("staging"), 0).await?;
@@ -64,7 +78,7 @@ async fn a_driver_ends_with_its_registry(launch: Launch) -> Outcome {
     Ok(())
 }
 
-async fn a_driver_that_is_to_stop_finishes_what_it_does(launch: Launch) -> Outcome {
+async fn drains(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     let wanted = content(1, 8_000_000);
@@ -81,23 +95,23 @@ async fn a_driver_that_is_to_stop_finishes_what_it_does(launch: Launch) -> Outco
     equal("the exit code", status.code(), Some(0))
 }
 
-async fn hello_answers_before_and_after_configure(launch: Launch) -> Outcome {
+async fn hello(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
-    let before = hello(&driver).await?;
+    let before = greet(&driver).await?;
     equal("the nonce", &before.nonce[..], driver.nonce())?;
     equal("the protocols", before.protocols.contains(&PACKAGE.to_owned()), true)?;
     let name = &before.driver_name;
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure((1..=63).contains(&name.len()) && name.bytes().all(valid), || format!("the name is {name:?}"))?;
     driver.configured().await?;
-    equal("hello after Configure", hello(&driver).await?, before)
+    equal("hello after Configure", greet(&driver).await?, before)
 }
 
-async fn every_process_has_its_own_instance(launch: Launch) -> Outcome {
+async fn instance(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
-    let first = hello(&driver).await?.instance;
+    let first = greet(&driver).await?.instance;
     driver.replace().await?;
-    let second = hello(&driver).await?.instance;
+    let second = greet(&driver).await?.instance;
     ensure(first != 0 && second != 0 && first != second, || format!("the instances are {first} and {second}"))
 }
 
@@ -106,7 +120,7 @@ async fn serving(driver: &Driver, service: &str) -> Outcome<ServingStatus> {
     Ok(HealthClient::new(driver.connect().await?).check(request).await?.into_inner().status())
 }
 
-async fn health_tells_the_process_from_the_store(launch: Launch) -> Outcome {
+async fn health(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     equal("the process before Configure", serving(&driver, "").await?, ServingStatus::Serving)?;
     equal("the store before Configure", serving(&driver, SERVICE).await?, ServingStatus::NotServing)?;
@@ -115,7 +129,7 @@ async fn health_tells_the_process_from_the_store(launch: Launch) -> Outcome {
     equal("the store", serving(&driver, SERVICE).await?, ServingStatus::Serving)
 }
 
-async fn calls_before_configure_are_refused(launch: Launch) -> Outcome {
+async fn unconfigured(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let path = client.at("a");
@@ -137,7 +151,7 @@ async fn calls_before_configure_are_refused(launch: Launch) -> Outcome {
     Ok(())
 }
 
-async fn parameters_that_are_unknown_are_named(launch: Launch) -> Outcome {
+async fn unknown_parameter(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let mut parameters = driver.parameters();
@@ -151,7 +165,7 @@ async fn parameters_that_are_unknown_are_named(launch: Launch) -> Outcome {
     Ok(())
 }
 
-async fn configure_can_be_repeated_but_not_changed(launch: Launch) -> Outcome {
+async fn configured_once(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let answers = join_all((0..4).map(|_| client.configure(driver.parameters()))).await;
@@ -180,7 +194,7 @@ async fn send_nonsense(client: &Client, method: &str) -> Outcome<Code> {
     }
 }
 
-async fn calls_and_messages_that_are_none_do_no_harm(launch: Launch) -> Outcome {
+async fn nonsense(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     equal("an unknown call", send_nonsense(&client, "Nothing").await?, Code::Unimplemented)?;
@@ -191,12 +205,12 @@ async fn calls_and_messages_that_are_none_do_no_harm(launch: Launch) -> Outcome 
     equal("the content", client.get(&client.at("a")).await?.1, "content".into())
 }
 
-async fn cancelled_reads_leave_nothing_open(launch: Launch) -> Outcome {
+async fn cancelled_reads(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     client.store("a", &content(2, 4_000_000)).await?;
     client.read(&client.at("a"), 0, None).await?;
-    let before = driver.descriptors()?;
+    let before = driver.vitals()?.descriptors;
     for _ in 0..8 {
         let request = || ReadRequest { path: client.at("a"), ..Default::default() };
         let mut streams = join_all((0..16).map(|_| client.open_read(request()))).await;
@@ -205,24 +219,16 @@ async fn cancelled_reads_leave_nothing_open(launch: Launch) -> Outcome {
         }
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while driver.descriptors()? > before {
+    while driver.vitals()?.descriptors > before {
         ensure(tokio::time::Instant::now() < deadline, || format!("more than the {before} descriptors of before"))?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
 
-fn skip_volatile(client: &Client) -> Outcome {
-    match client.capabilities().durability() {
-        Durability::Unspecified | Durability::Volatile => not_offered("the store is volatile"),
-        Durability::Process | Durability::Power => Ok(()),
-    }
-}
-
-async fn what_was_acknowledged_survives_a_kill(launch: Launch) -> Outcome {
+async fn acknowledged_survives(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
-    skip_volatile(&client)?;
     let paths: Vec<String> = (0..50).map(|number| client.at(&format!("{number}/data"))).collect();
     for path in &paths {
         client.put(path, path.clone()).await?;
@@ -240,10 +246,9 @@ async fn what_was_acknowledged_survives_a_kill(launch: Launch) -> Outcome {
     same_bytes("committed content", &client.read(&client.at("large"), 0, None).await?.1, &content(3, 3_000_000))
 }
 
-async fn a_session_survives_a_kill(launch: Launch) -> Outcome {
+async fn session_survives(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
-    skip_volatile(&client)?;
     let unit = client.aligned(1_000_000) as usize;
     let wanted = content(4, 2 * unit);
     let staging = client.at("staging");
@@ -256,4 +261,146 @@ async fn a_session_survives_a_kill(launch: Launch) -> Outcome {
     equal("persisted", session.flush().await?, 2 * unit as u64)?;
     client.commit(&staging, &client.at("target"), 2 * unit as u64).await?;
     same_bytes("the target", &client.read(&client.at("target"), 0, None).await?.1, &wanted)
+}
+
+async fn inherits_a_socket(launch: Launch) -> Outcome {
+    if launch.way() == Way::Path {
+        return not_offered("an inherited socket: the driver binds its own");
+    }
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    client.put(&client.at("a"), "content").await?;
+    let ours = driver.socket().to_string_lossy().into_owned();
+    let others: Vec<String> = listening(driver.id()?)?.into_iter().filter(|address| *address != ours).collect();
+    ensure(others.is_empty(), || format!("it listens on {others:?} besides"))?;
+    driver.kill().await?;
+    let waiting = tokio::spawn(connect_and_greet(driver.socket().to_owned()));
+    driver.replace().await?;
+    waiting.await.map_err(|problem| Status::internal(problem.to_string()))?
+}
+
+async fn connect_and_greet(socket: PathBuf) -> Outcome {
+    let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
+    HandshakeClient::new(connect(&socket).await?).hello(request).await?;
+    Ok(())
+}
+
+async fn three_services(launch: Launch) -> Outcome {
+    let driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    for channel in [client.channel(), driver.connect().await?] {
+        let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
+        HandshakeClient::new(channel.clone()).hello(request).await?;
+        HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await?;
+        let list = ListRequest { path: "/".to_owned(), ..Default::default() };
+        StorageDriverClient::new(channel).list(list).await?;
+    }
+    Ok(())
+}
+
+async fn drains_in_time(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    let watcher = driver.connect().await?;
+    client.store("a", &content(1, 8_000_000)).await?;
+    let request = ReadRequest { path: client.at("a"), ..Default::default() };
+    let mut unread = client.open_read(request).await?;
+    unread.message().await?;
+    driver.terminate()?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        let told = HealthClient::new(watcher.clone()).check(HealthCheckRequest::default()).await;
+        match told.map(|answer| answer.into_inner().status()) {
+            Ok(ServingStatus::Serving) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(ServingStatus::Serving) => return broken("it is SERVING after SIGTERM"),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let put = client.put(&client.at("b"), "content").await;
+    ensure(put.is_err(), || "a call that came after SIGTERM was taken".to_owned())?;
+    let status = driver.exited(Duration::from_secs(12)).await?;
+    equal("the exit code", status.code(), Some(0))
+}
+
+async fn secrets_hidden(launch: Launch) -> Outcome {
+    const SECRET: &str = "s3cr3t-0f-a-t3st";
+    let driver = Driver::start(&launch).await?;
+    let client = driver.client().await?;
+    let mut parameters = driver.parameters();
+    parameters.insert("no_driver_knows_this".to_owned(), SECRET.to_owned());
+    let refusal = client.configure(parameters).await;
+    let message = refusal.err().map(|status| status.message().to_owned()).unwrap_or_default();
+    let shown = [driver.log()?, driver.output()?, readable(driver.id()?)?, message];
+    for (place, text) in
+        ["the log", "the output", "what anybody can see of the process", "the message"].iter().zip(shown)
+    {
+        ensure(!text.contains(SECRET), || format!("{place} shows the value of a parameter: {text}"))?;
+    }
+    Ok(())
+}
+
+async fn foreign_caller(launch: Launch) -> Outcome {
+    let driver = Driver::start(&launch).await?;
+    let request = HelloRequest { protocols: vec!["storagedriver.v9".to_owned()], ..Default::default() };
+    let answer = HandshakeClient::new(driver.connect().await?).hello(request).await?.into_inner();
+    ensure(answer.protocols.contains(&PACKAGE.to_owned()), || format!("it lists {:?}", answer.protocols))?;
+    let hello = Request::new(unknown_fields().into());
+    raw::send(driver.connect().await?, "/storagedriver.handshake.Handshake/Hello", hello).await?;
+    let client = driver.configured().await?;
+    let stat = [raw::field(1, b"/nothing/here"), unknown_fields()].concat();
+    let status = raw::send(client.channel(), &format!("/{SERVICE}/Stat"), Request::new(stat.into())).await;
+    refused("Stat with unknown fields", status, Reason::NotFound).map(drop)
+}
+
+async fn environment(launch: Launch) -> Outcome {
+    let driver = Driver::start(&launch).await?;
+    let valid =
+        |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let names = greet(&driver).await?.environment;
+    ensure(names.iter().all(valid), || format!("it declares {names:?}"))
+}
+
+async fn secret_in_a_file(launch: Launch) -> Outcome {
+    let driver = Driver::start(&launch).await?;
+    let mut parameters = driver.parameters();
+    let folder = tempfile::tempdir()?;
+    let Some((name, value)) = parameters.iter().next().map(|(name, value)| (name.clone(), value.clone())) else {
+        return not_offered("a parameter that could be written in a file");
+    };
+    let file = folder.path().join("secret");
+    std::fs::write(&file, &value)?;
+    parameters.insert(name, format!("file:{}", file.display()));
+    let client = driver.client().await?;
+    match client.configure(parameters).await {
+        Ok(_) => client.put(&client.at("a"), "content").await.map(drop).map_err(Into::into),
+        refusal => {
+            refused("Configure", refusal, Reason::ConfigInvalid)?;
+            not_offered("a secret among the parameters of this run")
+        }
+    }
+}
+
+async fn one_process(launch: Launch) -> Outcome {
+    let driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    if client.capabilities().shared {
+        return not_offered("a store of one process: it is shared");
+    }
+    if client.capabilities().durability() <= Durability::Volatile {
+        return not_offered("a store that two processes could open: it is volatile");
+    }
+    let other = driver.beside().await?;
+    let second = other.client().await?.configure(other.parameters()).await;
+    refused("Configure of a store that is open", second, Reason::Unavailable)?;
+    client.put(&client.at("a"), "content").await?;
+    drop(driver);
+    let freed = tokio::time::timeout(Duration::from_secs(10), async {
+        while other.client().await?.configure(other.parameters()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Outcome::Ok(())
+    });
+    freed.await.unwrap_or_else(|_| broken("the store stays closed after the process that had it is dead"))
 }

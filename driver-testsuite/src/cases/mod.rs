@@ -1,7 +1,9 @@
 //! The catalogue: every case, group by group. A case's group is the module it stands in.
 
+mod backdoor;
 mod concurrency;
 mod content;
+mod crash;
 mod deleting;
 mod errors;
 mod life;
@@ -9,7 +11,10 @@ mod listing;
 mod moving;
 mod paths;
 mod reading;
+mod readonly;
+mod redirects;
 mod sessions;
+mod sharing;
 
 use crate::case::{Case, Demand, Level, Run, Scope};
 
@@ -37,6 +42,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         concurrency::CASES,
         errors::CASES,
+        redirects::CASES,
+        backdoor::CASES,
+        crash::CASES,
+        sharing::CASES,
+        readonly::CASES,
         CLEANUP,
     ];
     groups.into_iter().flatten()

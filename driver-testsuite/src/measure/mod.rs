@@ -42,7 +42,7 @@ pub(crate) async fn measure(
         found.omitted.push("everything: the store takes no changes, and there is nothing known in it".to_owned());
         return found;
     }
-    let process = driver.as_ref().and_then(Driver::id);
+    let process = driver.as_ref().and_then(|driver| driver.id().ok());
     let before = process.and_then(Usage::of);
     latency::all(&client, &mut found, tell).await;
     throughput::all(&client, &mut found, tell).await;

@@ -1,0 +1,107 @@
+//! RedirectUrl: what a client without credentials gets at the URL.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::TokioExecutor;
+use storagedriver_proto::v1alpha1::RedirectUrlRequest;
+use storagedriver_proto::v1alpha1::redirect_url_request::Method as Signed;
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+
+use crate::block::content;
+use crate::case::cases;
+use crate::client::{Client, Reply};
+use crate::expect::{Outcome, broken, ensure, equal, not_offered, refused, same_bytes, skipped};
+
+cases! { "redirects":
+    Quick Writing [F1] "A URL gives the content without credentials, whole, in ranges, and to HEAD." => fetched,
+    Quick Writing [F1] "A URL is for its path and its method only." => for_one_path,
+    Quick Writing [F1] "A URL stops working when its time is over." => expires,
+    Quick Writing [F1] "A URL of nothing is NOT_FOUND, or answers 404." => of_nothing,
+}
+
+/// A URL for `relative` that lasts `seconds`.
+async fn url(client: &Client, relative: &str, method: Signed, seconds: u64) -> Reply<String> {
+    let expires_in = Duration::from_secs(seconds).try_into().ok();
+    let path = client.at(relative);
+    let request = RedirectUrlRequest { path, method: method.into(), expires_in, ..Default::default() };
+    Ok(client.raw().redirect_url(request).await?.into_inner().url)
+}
+
+/// The URL of a content that was just put; an error where there is nothing to fetch.
+async fn signed(client: &Client, method: Signed, seconds: u64) -> Outcome<String> {
+    if !client.capabilities().redirect {
+        return not_offered("redirect");
+    }
+    client.put(&client.at("a"), content(1, 100_000)).await?;
+    match url(client, "a", method, seconds).await? {
+        none if none.is_empty() => not_offered("a URL for this content"),
+        secure if secure.starts_with("https:") => skipped("the suite fetches http: URLs only"),
+        url => Ok(url),
+    }
+}
+
+async fn fetch(method: Method, url: &str, range: Option<&str>) -> Outcome<(StatusCode, Option<u64>, Bytes)> {
+    let http: HttpClient<_, http_body_util::Empty<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
+    let mut request = Request::builder().method(method).uri(url);
+    if let Some(range) = range {
+        request = request.header("range", range);
+    }
+    let request = request.body(http_body_util::Empty::new()).or_else(|problem| broken(format!("{url}: {problem}")))?;
+    let answer =
+        http.request(request).await.or_else(|problem| broken(format!("the URL cannot be fetched: {problem}")))?;
+    let length = answer.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+    let status = answer.status();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+    let body = body.or_else(|problem| broken(format!("the content breaks off: {problem}")))?;
+    Ok((status, length, body.to_bytes()))
+}
+
+async fn fetched(client: Client) -> Outcome {
+    let wanted = content(1, 100_000);
+    let get = signed(&client, Signed::Get, 60).await?;
+    let (status, length, seen) = fetch(Method::GET, &get, None).await?;
+    equal("GET", (status, length), (StatusCode::OK, Some(100_000)))?;
+    same_bytes("what GET gives", &seen, &wanted)?;
+    let (status, _, seen) = fetch(Method::GET, &get, Some("bytes=1000-1999")).await?;
+    equal("GET of a range", status, StatusCode::PARTIAL_CONTENT)?;
+    same_bytes("a range", &seen, &wanted[1000..2000])?;
+    let head = signed(&client, Signed::Head, 60).await?;
+    let (status, length, _) = fetch(Method::HEAD, &head, None).await?;
+    equal("HEAD", (status, length), (StatusCode::OK, Some(100_000)))
+}
+
+async fn for_one_path(client: Client) -> Outcome {
+    let get = signed(&client, Signed::Get, 60).await?;
+    client.put(&client.at("b"), "another").await?;
+    let (path, query) = get.split_once('?').unwrap_or((&get, ""));
+    let other = format!("{}b?{query}", &path[..path.len() - 1]);
+    let (status, _, seen) = fetch(Method::GET, &other, None).await?;
+    ensure(!status.is_success(), || format!("the signature of one path gives another: {} bytes", seen.len()))?;
+    for method in [Method::PUT, Method::DELETE] {
+        let (status, ..) = fetch(method.clone(), &get, None).await?;
+        ensure(!status.is_success(), || format!("{method} with a URL for GET: {status}"))?;
+    }
+    same_bytes("the content", &client.get(&client.at("a")).await?.1, &content(1, 100_000))
+}
+
+async fn expires(client: Client) -> Outcome {
+    let get = signed(&client, Signed::Get, 1).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
+    while fetch(Method::GET, &get, None).await?.0.is_success() {
+        ensure(tokio::time::Instant::now() < deadline, || "a URL for a second works after fifteen".to_owned())?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+async fn of_nothing(client: Client) -> Outcome {
+    signed(&client, Signed::Get, 60).await?;
+    match url(&client, "nothing", Signed::Get, 60).await {
+        Ok(url) if url.is_empty() => Ok(()),
+        Ok(url) => equal("GET of nothing", fetch(Method::GET, &url, None).await?.0, StatusCode::NOT_FOUND),
+        refusal => refused("RedirectUrl of nothing", refusal, Reason::NotFound).map(drop),
+    }
+}
