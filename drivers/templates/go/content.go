@@ -283,8 +283,9 @@ func (s *store) list(folder, after string, visit func(name string, info *pb.Info
 // walk calls visit with all content below a folder that comes after a relative name, depth first and in order [A1].
 func (s *store) walk(folder, after string, visit func(name string, info *pb.Info) error) error {
 	first, rest, _ := strings.Cut(after, "/")
-	if first != "" { // what lies below it comes after it
-		if err := s.walk(path.Join(folder, first), rest, visit); err != nil {
+	below := path.Join(folder, first)
+	if there, err := s.root.Lstat(below); first != "" && err == nil && there.IsDir() { // what lies below comes after it
+		if err := s.walk(below, rest, visit); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/mem"
 )
 
 const (
@@ -66,6 +68,7 @@ func run() error {
 	server := grpc.NewServer(
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connectionWindow),
 		grpc.ReadBufferSize(streamWindow), grpc.WriteBufferSize(streamWindow),
+		experimental.BufferPool(mem.NewTieredBufferPool(4<<10, 32<<10, chunk+1<<10, chunkMax+1<<10)), // the default takes 1 MiB for each chunk
 		grpc.UnaryInterceptor(driver.unary), grpc.StreamInterceptor(driver.streaming),
 	)
 	driver.register(server)
