@@ -223,11 +223,17 @@ impl Client {
         Ok(self.journal.call("RedirectUrl", || path.to_owned(), calling).await?.into_inner().url)
     }
 
-    /// A write stream before its first message.
-    pub async fn stream(&self) -> Reply<Session> {
-        let (requests, receiver) = mpsc::channel(1);
+    /// A write stream that begins with `messages`. They do not wait for the driver's headers, which some libraries send
+    /// with their first answer.
+    pub async fn stream(&self, messages: Vec<Kind>) -> Reply<Session> {
+        let (requests, receiver) = mpsc::channel(messages.len().max(1));
         let mut raw = self.raw_streams();
         let calling = raw.write(ReceiverStream::new(receiver));
+        for kind in messages {
+            note(&self.journal, &kind);
+            // The channel has room for all of them.
+            let _ = requests.send(pb::WriteRequest { kind: Some(kind) }).await;
+        }
         let answers = self.journal.call("Write", String::new, calling).await?.into_inner();
         Ok(Session { requests, answers, journal: self.journal.clone() })
     }
@@ -239,9 +245,8 @@ impl Client {
 
     /// Opens a session with a hint where it will be published.
     pub async fn open_for(&self, path: &str, offset: u64, target: &str) -> Reply<Session> {
-        let mut session = self.stream().await?;
         let open = Open { path: path.to_owned(), offset, target: target.to_owned() };
-        session.send(Kind::Open(open)).await;
+        let mut session = self.stream(vec![Kind::Open(open)]).await?;
         let answer = session.answer().await?;
         if answer.persisted == offset && !answer.flushed {
             return Ok(session);
@@ -288,15 +293,7 @@ pub struct Session {
 impl Session {
     /// Sends a message. That the stream has ended shows in its answers.
     pub async fn send(&self, kind: Kind) {
-        let arguments = match &kind {
-            Kind::Open(open) => format!("open {} at {} for {:?}", open.path, open.offset, open.target),
-            Kind::Data(data) => format!("{} bytes", data.len()),
-            Kind::Flush(_) => "flush".to_owned(),
-        };
-        if let Kind::Data(data) = &kind {
-            self.journal.sent(data.len());
-        }
-        self.journal.message("Write", arguments, "sent");
+        note(&self.journal, &kind);
         let _ = self.requests.send(pb::WriteRequest { kind: Some(kind) }).await;
     }
 
@@ -339,4 +336,17 @@ impl Session {
         while self.answers.message().await?.is_some() {}
         Ok(())
     }
+}
+
+/// Notes a message that is sent.
+fn note(journal: &Journal, kind: &Kind) {
+    let arguments = match kind {
+        Kind::Open(open) => format!("open {} at {} for {:?}", open.path, open.offset, open.target),
+        Kind::Data(data) => format!("{} bytes", data.len()),
+        Kind::Flush(_) => "flush".to_owned(),
+    };
+    if let Kind::Data(data) = kind {
+        journal.sent(data.len());
+    }
+    journal.message("Write", arguments, "sent");
 }

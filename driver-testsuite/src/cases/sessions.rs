@@ -98,11 +98,8 @@ async fn open_comes_first(client: Client) -> Outcome {
         ("too much in one message", vec![open(), Kind::Data(content(5, CHUNK_MAX + 1))]),
     ];
     for (what, messages) in rows {
-        let mut session = client.stream().await?;
-        for message in messages {
-            session.send(message).await;
-        }
-        refused(what, session.ended().await, Reason::RequestInvalid)?;
+        let ended = async { client.stream(messages).await?.ended().await };
+        refused(what, ended.await, Reason::RequestInvalid)?;
     }
     let mut session = client.open(&client.at("staging"), 0).await?;
     session.send(Kind::Data(content(6, CHUNK_MAX))).await;

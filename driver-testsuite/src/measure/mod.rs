@@ -13,7 +13,6 @@ use tonic::Status;
 
 use crate::client::Client;
 use crate::journal::Journal;
-use crate::process::Driver;
 use crate::report::Measurements;
 use crate::target::Target;
 
