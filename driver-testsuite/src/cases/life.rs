@@ -309,7 +309,10 @@ async fn drains_in_time(launch: Launch) -> Outcome {
     driver.terminate()?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     loop {
-        let told = HealthClient::new(watcher.clone()).check(HealthCheckRequest::default()).await;
+        let mut health = HealthClient::new(watcher.clone());
+        // A connection that is taken by nobody any more waits in an inherited socket.
+        let told = tokio::time::timeout(Duration::from_secs(1), health.check(HealthCheckRequest::default())).await;
+        let told = told.unwrap_or_else(|_| Err(Status::unavailable("nobody answers")));
         match told.map(|answer| answer.into_inner().status()) {
             Ok(ServingStatus::Serving) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
