@@ -139,14 +139,11 @@ impl Staged {
 
     /// Returns when all that was written survives the loss of power.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.as_newest(|| Ok(()))?;
         if !self.is_unsynced.load(Ordering::Relaxed) {
-            return Ok(());
+            return self.as_newest(|| Ok(()));
         }
-        if let Err(errno) = fdatasync(&self.file) {
-            self.store.discard(&self.path);
-            return Err(writing(errno));
-        }
+        // Nobody takes the session over before a file that failed is gone: it would be told of no failure.
+        self.as_newest(|| fdatasync(&self.file).inspect_err(|_| self.store.discard(&self.path)))?;
         let (folder, _) = self.store.existing_folder(&self.path)?.ok_or_else(no_session)?;
         self.store.settle(&split(&self.path)?.0, &folder)?;
         self.as_newest(|| Ok(()))?;
