@@ -170,7 +170,7 @@ mod tests {
             .parameter("secret-key", "hidden")
             .parameter("token", "file:/etc/token");
         let wanted = "--spawn='/opt/a driver' --arg=--fast --config=store.json --param='root={folder}/x' \
-                      --param=secret-key=\"$secret_key\" --param=token=file:/etc/token";
+                      --param=secret-key=\"$secret_key\" --param='token=file:/etc/token'";
         assert_eq!(launch.options(), wanted);
         assert_eq!(launch.parameters_in(Path::new("/f")).len(), 4);
     }

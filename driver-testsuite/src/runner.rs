@@ -90,11 +90,12 @@ pub async fn run(target: &Target, options: &Options) -> Result<Report, StartErro
     let identity = identity(&client).await;
     let capabilities = Capabilities::from(client.capabilities());
     let mut reports = work.on_store(&cases, &client, driver.as_ref()).await;
+    work.sweep(&client).await;
     drop((client, driver));
     reports.extend(work.on_processes(&cases).await);
     let place = |report: &CaseReport| cases.iter().position(|case| case.id == report.id);
     reports.sort_by_key(place);
-    let measurements = if options.measure { Some(work.measure().await) } else { None };
+    let measurements = if options.measure { Some(Box::pin(work.measure()).await) } else { None };
     Ok(Report {
         schema: SCHEMA,
         suite: env!("CARGO_PKG_VERSION").to_owned(),
@@ -136,6 +137,15 @@ impl<'a> Work<'a> {
     fn new(target: &'a Target, options: &'a Options, meter: Arc<Meter>, all: usize) -> Self {
         let root = format!("/suite-{:016x}", rand::random::<u64>());
         Work { target, options, meter, root, done: AtomicUsize::new(0), all }
+    }
+
+    /// Deletes what cases could not that a ceiling stopped: what stays in a store costs money for longer.
+    async fn sweep(&self, client: &Client) {
+        if self.meter.exhausted().is_some() && !client.capabilities().read_only {
+            let request = pb::DeleteRequest { path: self.root.clone(), recursive: true };
+            // The cases say already that the run is not whole, and whether the store can be reached.
+            let _ = client.raw().delete(request).await;
+        }
     }
 
     /// What operations cost on a driver that does nothing else, at the same ceilings.

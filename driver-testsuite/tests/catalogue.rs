@@ -13,7 +13,8 @@ fn every_clause_has_a_case() {
     let cited: BTreeSet<&str> = cases::all().flat_map(|case| case.clauses).copied().collect();
     let free: BTreeSet<&str> = NOT_OF_A_DRIVER.map(|(mark, _)| mark).into();
     let marks: BTreeSet<&str> = clause::all().map(|clause| clause.mark).collect();
-    let without: Vec<_> = marks.iter().filter(|mark| !cited.contains(*mark) && !free.contains(*mark)).collect();
+    let due = |mark: &&&str| !cited.contains(**mark) && !free.contains(**mark) && !mark.starts_with(OF_DESCRIPTORS);
+    let without: Vec<_> = marks.iter().filter(due).collect();
     assert!(without.is_empty(), "no case looks at {without:?}");
     let unknown: Vec<_> = cited.union(&free).filter(|mark| !marks.contains(*mark)).collect();
     assert!(unknown.is_empty(), "the contract has no {unknown:?}");

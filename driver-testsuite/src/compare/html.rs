@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Comparison, Section, rows};
 use crate::report::svg::{self, Row};
-use crate::report::{Report, legend, marks, page, parts, units};
+use crate::report::{Report, Tally, legend, marks, page, parts, units};
 
 impl Comparison<'_> {
     /// The page.
@@ -17,7 +17,7 @@ impl Comparison<'_> {
             }
             section {
                 h2 { "Cases" }
-                (legend(&["passed", "failed", "skipped", "not-offered", "expected"]))
+                (legend(Tally::of(self.reports.iter().flat_map(|report| &report.cases))))
                 (self.tallies())
             }
             @for section in self.sections.iter() {

@@ -22,7 +22,7 @@ const BEST: &str = " *";
 impl Comparison<'_> {
     fn lines(&self, section: &Section) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_BORDERS_ONLY);
         table.set_header(std::iter::once(String::new()).chain(self.columns.iter().cloned()));
         for row in &section.rows {
             table.add_row(std::iter::once(row.name.clone()).chain(marked(row)).map(Cell::new));

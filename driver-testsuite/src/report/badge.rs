@@ -5,7 +5,7 @@ use maud::html;
 use super::Report;
 
 /// Of the letters of the badge, on average.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 6.1;
 const HEIGHT: f64 = 20.0;
 
 impl Report {
@@ -17,10 +17,10 @@ impl Report {
             (false, true) => ("not shown", "#7a5b00"),
             (false, false) => ("not compliant", "#b42318"),
         };
-        let [left, right] = [label.as_str(), word].map(|text| text.len() as f64 * LETTER + 12.0);
+        let [left, right] = [label.as_str(), word].map(|text| text.len() as f64 * LETTER + 16.0);
         let (width, said) = (left + right, format!("{label}: {word}"));
         let text = |from: f64, width: f64, text: &str| {
-            html! { text x=(from + width / 2.0) y="14" textLength=(width - 12.0) { (text) } }
+            html! { text x=(from + width / 2.0) y="14" textLength=(width - 16.0) { (text) } }
         };
         let badge = html! {
             svg xmlns="http://www.w3.org/2000/svg" width=(width) height=(HEIGHT) role="img" aria-label=(said) {

@@ -228,7 +228,9 @@ impl CaseReport {
     fn holds(&self) -> bool {
         match self.verdict {
             Verdict::Passed => true,
-            Verdict::NotOffered(_) => !matches!(self.scope, Scope::Shared | Scope::Descriptors | Scope::ReadOnly),
+            Verdict::NotOffered(_) => {
+                !matches!(self.scope, Scope::Durable | Scope::Shared | Scope::Descriptors | Scope::ReadOnly)
+            }
             _ => false,
         }
     }

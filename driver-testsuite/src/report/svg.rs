@@ -11,6 +11,7 @@ const WIDTH: f64 = 860.0;
 const LEFT: f64 = 210.0;
 const PLOT: f64 = 450.0;
 const ROW: f64 = 26.0;
+/// Above the first row, where an axis has its figures.
 const TOP: f64 = 26.0;
 
 /// One line of a chart.
@@ -41,7 +42,7 @@ pub(crate) fn stacks(name: &str, rows: &[Row<Vec<Part>>]) -> Markup {
             }
         }
     };
-    frame(name, rows, &html! {}, |y, row| {
+    frame(name, rows, 4.0, &html! {}, |y, row| {
         html! {
             (bar(y, &row.value))
             (value(y, &length(&row.value).to_string()))
@@ -52,7 +53,7 @@ pub(crate) fn stacks(name: &str, rows: &[Row<Vec<Part>>]) -> Markup {
 /// Bars, each with its value as `told`.
 pub(crate) fn bars(name: &str, rows: &[Row<f64>], told: fn(f64) -> String) -> Markup {
     let most = rows.iter().map(|row| row.value).fold(0.0, f64::max).max(1e-9);
-    frame(name, rows, &html! {}, |y, row| {
+    frame(name, rows, 4.0, &html! {}, |y, row| {
         html! {
             rect class=(series(row.series)) x=(LEFT) y=(y - 8.0) width=(round(row.value / most * PLOT)) height="16" rx="2" {}
             (value(y, &told(row.value)))
@@ -63,7 +64,7 @@ pub(crate) fn bars(name: &str, rows: &[Row<f64>], told: fn(f64) -> String) -> Ma
 /// From the first to the last of three times in microseconds, with a mark at each.
 pub(crate) fn ranges(name: &str, rows: &[Row<[f64; 3]>]) -> Markup {
     let axis = Axis::around(rows.iter().flat_map(|row| row.value));
-    frame(name, rows, &axis.grid(rows.len()), |y, row| {
+    frame(name, rows, TOP, &axis.grid(rows.len()), |y, row| {
         let [low, middle, high] = row.value.map(|value| axis.place(value));
         let told = row.value.map(units::time).join(" / ");
         html! {
@@ -79,13 +80,13 @@ pub(crate) fn ranges(name: &str, rows: &[Row<[f64; 3]>]) -> Markup {
 }
 
 /// The rows below each other, each with its label.
-fn frame<T>(name: &str, rows: &[Row<T>], behind: &Markup, draw: impl Fn(f64, &Row<T>) -> Markup) -> Markup {
-    let height = TOP + rows.len() as f64 * ROW + 6.0;
+fn frame<T>(name: &str, rows: &[Row<T>], top: f64, behind: &Markup, draw: impl Fn(f64, &Row<T>) -> Markup) -> Markup {
+    let height = top + rows.len() as f64 * ROW + 6.0;
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(name) {
             (behind)
             @for (number, row) in rows.iter().enumerate() {
-                @let y = TOP + (number as f64 + 0.5) * ROW;
+                @let y = top + (number as f64 + 0.5) * ROW;
                 text class="label" x=(LEFT - 12.0) y=(y + 4.0) { (row.label) }
                 (draw(y, row))
             }

@@ -1,4 +1,4 @@
-//! The table of cases. A case that is not as it should be folds open to what helps to find the cause.
+//! The table of cases, failures first. A case that is not as it should be folds open to what helps to find the cause.
 
 use maud::{Markup, html};
 
@@ -20,7 +20,8 @@ pub(super) fn section(cases: &[CaseReport]) -> Markup {
             }
             table #cases {
                 thead { tr { th { "outcome" } th { "case" } th { "clauses" } th { "level" } th.number { "took" } } }
-                @for case in cases { (entry(case)) }
+                @for case in cases.iter().filter(|case| case.is_bad()) { (entry(case)) }
+                @for case in cases.iter().filter(|case| !case.is_bad()) { (entry(case)) }
             }
         }
     }

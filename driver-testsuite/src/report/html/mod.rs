@@ -61,7 +61,7 @@ impl Report {
         let row = |(label, tally): (&str, Tally)| Row { label: label.to_owned(), series: 0, value: parts(tally) };
         let rows: Vec<_> = self.groups().into_iter().map(row).collect();
         html! {
-            (legend(&["passed", "failed", "skipped", "not-offered", "expected"]))
+            (legend(self.tally()))
             (svg::stacks("Cases by group", &rows))
         }
     }
@@ -81,7 +81,7 @@ impl Report {
                     tbody {
                         @for proof in self.capability_proofs() {
                             tr {
-                                td { code { (proof.name) } }
+                                td { code.name { (proof.name) } }
                                 td { (proof.declared) }
                                 td { span.pill.(class(proof.standing)) { (proof.standing.as_str()) } }
                                 td.small { (proof.cases.join(", ")) }
@@ -106,9 +106,10 @@ pub(crate) fn parts(tally: Tally) -> Vec<svg::Part> {
     ]
 }
 
-/// What the colours of a chart mean.
-pub(crate) fn legend(classes: &[&str]) -> Markup {
-    html! { p.legend { @for class in classes { span { i.(class) {} (class.replace('-', " ")) } } } }
+/// What the colours of a chart of cases mean.
+pub(crate) fn legend(tally: Tally) -> Markup {
+    let there = parts(tally).into_iter().filter(|(_, count)| *count > 0);
+    html! { p.legend { @for (class, _) in there { span { i.(class) {} (class.replace('-', " ")) } } } }
 }
 
 /// A whole page in the style of the reports.
