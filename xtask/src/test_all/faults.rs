@@ -31,12 +31,13 @@ enum Fault {
     KillRegistry,
 }
 
-/// What docker does, what happens meanwhile, how often during one work, and in how many rounds.
+/// What docker does, what happens meanwhile, how often during one work, and in how many rounds. A fifth death of the driver
+/// within a minute would end the waiting.
 const ROWS: [(Work, Fault, usize, usize); 4] = [
-    (Work::Push, Fault::KillDriver, 2, 3),
+    (Work::Push, Fault::KillDriver, 4, 4),
     (Work::Push, Fault::StopDriver, 1, 1),
     (Work::Push, Fault::KillRegistry, 1, 2),
-    (Work::Pull, Fault::KillDriver, 2, 3),
+    (Work::Pull, Fault::KillDriver, 4, 4),
 ];
 
 const STANDSTILL: Duration = Duration::from_secs(10);
