@@ -60,7 +60,7 @@ faults! {
     ReadOnlySessions "read-only-sessions" "C1" "A store that declares read_only takes write streams.",
     CapabilitiesChange "capabilities-change" "C1,K1" "A repeated Configure answers other capabilities.",
     UnknownRefused "unknown-refused" "C2" "A message of an unknown kind ends a write stream.",
-    NonsenseKills "nonsense-kills" "C2" "A message that cannot be decoded ends the process.",
+    NonsenseKills "nonsense-kills" "C2" "A message of a write stream that cannot be decoded ends the process.",
     UnconfiguredNotFound "unconfigured-not-found" "K1" "Before Configure calls answer NOT_FOUND.",
     OperatorForgotten "operator-forgotten" "K1" "Attached, it refuses a Configure without parameters.",
     UnknownIgnored "unknown-ignored" "K2" "Unknown parameters are passed over.",

@@ -164,8 +164,12 @@ async fn page(store: Arc<Store>, base: Path, after: Option<Path>) -> Result<Opti
     if Fault::WalkStops.on() && after.is_some() {
         return Ok(None);
     }
+    let is_second = after.is_some();
     let entries = blocking(move || store.walk_page(&base, after.as_ref())).await?;
     let Some(last) = entries.last() else { return Ok(None) };
+    if Fault::WalkStartInclusive.on() && is_second && entries.len() == 1 {
+        return Ok(None);
+    }
     let last = any_path(&last.path)?;
     Ok(Some((pb::WalkResponse { entries }, Some(last))))
 }
@@ -180,6 +184,8 @@ struct Writing {
     writer: Option<Arc<Writer>>,
     target: String,
     is_ended: bool,
+    /// Every second acknowledgement.
+    is_odd: bool,
     /// Bytes taken since the last acknowledgement.
     silent: usize,
 }
@@ -192,6 +198,7 @@ pub(crate) fn write(opened: Arc<Opened>, requests: Streaming<pb::WriteRequest>) 
         writer: None,
         target: String::new(),
         is_ended: false,
+        is_odd: true,
         silent: 0,
     };
     stream::try_unfold(writing, Writing::next).boxed()
@@ -278,7 +285,8 @@ impl Writing {
             return Ok(None);
         }
         self.silent = 0;
-        let persisted = if Fault::PersistedDecreases.on() { persisted / 2 } else { persisted };
+        self.is_odd = !self.is_odd;
+        let persisted = if self.is_odd && Fault::PersistedDecreases.on() { persisted / 2 } else { persisted };
         Ok(Some(pb::WriteResponse { persisted, flushed: false }))
     }
 

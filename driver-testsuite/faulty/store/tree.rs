@@ -67,7 +67,8 @@ pub(super) fn has_content(folder: &FilePath) -> io::Result<bool> {
     if Fault::EmptyPrefixStays.on() {
         return Ok(true);
     }
-    for (_, entry) in entries(folder)? {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_file() || (kind.is_dir() && has_content(&entry.path())?) {
             return Ok(true);
@@ -129,7 +130,9 @@ impl Store {
             Found::Nothing | Found::Content(..) => {}
         }
         for above in std::iter::successors(path.parent(), Path::parent).filter(|above| !above.is_root()) {
-            if let Found::Content(place, _) = self.at(&above)? {
+            // Looked at alone: whether a folder has content below costs more, and does not matter.
+            let place = self.place(&above);
+            if place.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 if Fault::ConflictLosesAbove.on() {
                     fs::remove_file(place)?;
                     continue;
