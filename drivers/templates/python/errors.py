@@ -5,11 +5,13 @@ A vendor keeps this module, and adds what its own back end raises to `refusal`.
 
 import errno
 import os
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from grpc_status import rpc_status
+
 from storagedriver.v1alpha1.storage_driver_pb2 import StorageError
 
 # The code of each reason: the table of section 6.
@@ -61,7 +63,7 @@ REASONS = {
 class Refusal(Exception):
     """The answer of a call that fails. The message must show neither secrets nor paths of the host [E1]."""
 
-    def __init__(self, reason: StorageError.Reason, message: str, **details: int) -> None:
+    def __init__(self, reason: StorageError.Reason, message: str, **details: Any) -> None:
         super().__init__(message)
         self.error = StorageError(reason=reason, **details)
 

@@ -1,7 +1,8 @@
-"""The StorageDriver service: each call checked, handed to the store, and its answer put on the wire. A vendor keeps this.
+"""The StorageDriver service: each call checked, handed to the store, and its answer put on the wire.
 
-The store is plain blocking code. It runs in threads, and no thread is held by a caller: a stream that nobody reads, or
-that sends nothing, is a waiting coroutine, so any number of them leaves the others alone [G9].
+A vendor keeps this module. The store is plain blocking code. It runs in threads, and no thread is held by a caller: a
+stream that nobody reads, or that sends nothing, is a waiting coroutine, so any number of them leaves the others
+alone [G9].
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
+
 from errors import Refusal, abort, refusal
 from paths import PAGE_MAX, check, check_name, check_start, walk
 from sessions import Turn, Turns, Writer
@@ -27,7 +29,7 @@ CHUNK = 256 << 10
 ACKNOWLEDGE_EVERY = 512 << 10
 THREADS = 32
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = grpc.aio.ServicerContext
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +44,8 @@ def call(mutates: bool = False) -> Callable[[Any], Any]:
                 if self.is_stopping:
                     raise Refusal(StorageError.UNAVAILABLE, "the driver is stopping")
                 return await method(self, request, context)
+            except grpc.aio.InternalError:
+                return None  # an answer could not be sent: the caller is gone, and there is nobody to tell [G7]
             except Exception as problem:
                 refused = refusal(problem, mutates)
                 if refused.error.reason == StorageError.INTERNAL:
@@ -82,7 +86,7 @@ class Service(StorageDriverServicer):
         """Whether the back end answers, for the health of the store [P2]."""
         try:
             await asyncio.wait_for(self.in_thread(self._opened().probe), timeout=5)
-        except (Refusal, OSError, asyncio.TimeoutError):
+        except (TimeoutError, Refusal, OSError):
             return False
         return True
 
@@ -223,7 +227,7 @@ class Service(StorageDriverServicer):
     @call(mutates=True)
     async def Write(self, _requests: Any, context: Context) -> None:
         self._opened()
-        # gRPC for Python keeps the headers back until the first answer, and some callers send nothing before they have them.
+        # gRPC for Python keeps the headers back until the first answer; some callers wait for them before they send.
         await context.send_initial_metadata(())
         first = await context.read()
         if first is grpc.aio.EOF:
@@ -233,7 +237,7 @@ class Service(StorageDriverServicer):
         try:
             async with self._streams:
                 await self._write(first.open, context)
-        except Exception as problem:
+        except (Refusal, OSError) as problem:
             refused = refusal(problem, mutates=True)
             refused.error.path = first.open.path
             raise refused from problem

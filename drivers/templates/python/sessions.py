@@ -1,7 +1,7 @@
 """Write sessions: whose turn it is at a staging path, and the fence between its writers [W2]. A vendor keeps this.
 
-For one staging path everything happens in turn: a stream's append or flush, a newer open, Commit and Delete. Whoever has
-the turn decides who the writer is; a stream that no longer is the writer finds itself fenced.
+For one staging path everything happens in turn: a stream's append or flush, a newer open, Commit and Delete. Whoever
+has the turn decides who the writer is; a stream that no longer is the writer finds itself fenced.
 """
 
 import asyncio
@@ -53,8 +53,8 @@ class Turns:
         return self._turns.setdefault(path, Turn())
 
     async def fence_below(self, path: str) -> None:
-        """Fences the writers below `path` [D2]. Who opens a session there afterwards and loses it to the same Delete learns
-        that from the store."""
+        """Fences the writers below `path` [D2]. Who opens a session there afterwards and loses it to the same Delete
+        learns that from the store."""
         for turn in [turn for key, turn in self._turns.items() if key.startswith(path + "/")]:
             async with turn.lock:
                 turn.pass_to(None)

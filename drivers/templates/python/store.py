@@ -1,11 +1,12 @@
-"""A store in a folder on disk. THIS IS THE MODULE A VENDOR REPLACES: the rest asks nothing of a store but what stands here.
+"""A store in a folder on disk. THIS IS THE MODULE A VENDOR REPLACES.
 
-All of it is blocking code, called from several threads at once; every path it is given was checked. What it raises is a
-`Refusal`, or an OSError, which errors.py explains.
+The rest asks nothing of a store but the public methods here, and of `Content` and `Session`. All of it is blocking
+code, called from several threads at once; every path it is given was checked. What it raises is a `Refusal`, or an
+OSError, which errors.py explains.
 
-Below `rootdirectory` lie `content/`, where the path /a/b is the file a/b; `sessions/`, where the session at /a/b is the file
-a/b/~data, a name that no path can have; `temporary/`, where content is written before it has a path and where deleted
-folders go; and `lock`. Content is never written to once it has its path: it arrives there whole, by one rename [G2].
+Below `rootdirectory` lie `content/`, where the path /a/b is the file a/b; `sessions/`, where the session at /a/b is the
+file a/b/~data, a name that no path can have; `temporary/`, where content is written before it has a path and where
+deleted folders go; and `lock`. Content is never written to once it has its path: it arrives whole, by one rename [G2].
 """
 
 import errno
@@ -17,14 +18,15 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from errors import Refusal
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from errors import Refusal
 from paths import NAME
 from storagedriver.v1alpha1.storage_driver_pb2 import Capabilities, Info, ListResponse, StorageError
 
@@ -162,7 +164,7 @@ class FolderStore:
             raise Refusal(StorageError.CONFIG_INVALID, f"there is no parameter {', '.join(unknown)}"[:1000])
         self._path = Path(parameters.get("rootdirectory", ""))
         if not self._path.is_absolute():
-            raise Refusal(StorageError.CONFIG_INVALID, "the parameter rootdirectory is not an absolute path of a folder")
+            raise Refusal(StorageError.CONFIG_INVALID, "the parameter rootdirectory is not an absolute path")
         try:
             for name in (CONTENT, SESSIONS, TEMPORARY):
                 os.makedirs(self._path / name, mode=0o700, exist_ok=True)
@@ -189,9 +191,13 @@ class FolderStore:
             with suppress(PermissionError):
                 sync(os.open(above, os.O_RDONLY | os.O_DIRECTORY))
         left = os.listdir(self._temporary)
-        threading.Thread(target=lambda: [remove(self._temporary, name) for name in left], daemon=True).start()
+        threading.Thread(target=self._sweep, args=(left,), daemon=True).start()
         # What is declared must work [C1]: some file systems have no hard links.
         self.capabilities = Capabilities(durability=Capabilities.POWER, granularity=1, if_absent=self._can_link())
+
+    def _sweep(self, names: Iterable[str]) -> None:
+        for name in names:
+            remove(self._temporary, name)
 
     def _take_lock(self) -> int:
         """One process has the store; a second is refused [K4]. The kernel frees the lock when its holder dies."""
@@ -296,7 +302,7 @@ class FolderStore:
         self.end_session(SESSIONS + path)
 
     def open_session(self, path: str, offset: int, target: str) -> Session:
-        """Opens the session at `path`, at most one of which is in use at a time. The target makes no difference here."""
+        """Opens the session at `path`, at most one of which is in use at a time. The target is of no use here."""
         folder = SESSIONS + path
         if offset == 0:
             with self._names, self._folder(folder, make=True) as within:
@@ -427,7 +433,7 @@ class FolderStore:
 
     @contextmanager
     def _target(self, folder: str, name: str) -> Iterator[int]:
-        """The folder in which content is to get `name`. Folders without content that stand there are no content [G6]."""
+        """The folder in which content is to get `name`. Folders without content that stand there go [G6]."""
         with self._folder(folder, make=True) as within:
             with suppress(*NOTHING):
                 if stat.S_ISDIR(look(within, name).st_mode) and not self._is_occupied(within, name):
