@@ -101,6 +101,7 @@ faults! {
     DeepPathRefused "deep-path-refused" "N1" "A path of more than 31 components is refused.",
     HiddenNameRefused "hidden-name-refused" "N1" "A component that begins with a dot is refused.",
     DotsResolved "dots-resolved" "N2,N4" "Components . and .. are resolved.",
+    LinksFollowed "links-followed" "N4" "A link in the folder is followed to wherever it leads.",
     SlashesMerged "slashes-merged" "N2" "Empty components are passed over.",
     RelativeAccepted "relative-accepted" "N2" "A path without a / at its begin is taken.",
     TrailingSlashAccepted "trailing-slash-accepted" "N2" "A / at the end of a path is passed over.",

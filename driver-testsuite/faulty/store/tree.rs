@@ -132,7 +132,11 @@ impl Store {
         for above in std::iter::successors(path.parent(), Path::parent).filter(|above| !above.is_root()) {
             // Looked at alone: whether a folder has content below costs more, and does not matter.
             let place = self.place(&above);
-            if place.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            let found = place.symlink_metadata();
+            if found.as_ref().is_ok_and(Metadata::is_symlink) && !Fault::LinksFollowed.on() {
+                return Err(failure(Reason::PathConflict, "something foreign is above the path"));
+            }
+            if found.is_ok_and(|found| found.is_file()) {
                 if Fault::ConflictLosesAbove.on() {
                     fs::remove_file(place)?;
                     continue;
