@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use storagedriver_proto::v1alpha1 as pb;
+use storagedriver_proto::v1alpha1::capabilities::Durability;
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
 use tokio::sync::mpsc;
@@ -63,6 +64,11 @@ impl Client {
     /// What Configure answered.
     pub fn capabilities(&self) -> &pb::Capabilities {
         &self.capabilities
+    }
+
+    /// Whether what was acknowledged survives the death of the process.
+    pub(crate) fn survives(&self) -> bool {
+        !matches!(self.capabilities.durability(), Durability::Unspecified | Durability::Volatile)
     }
 
     /// The smallest offset at which a session can be continued, and that is at least `least`.
@@ -295,6 +301,12 @@ impl Session {
     pub async fn send(&self, kind: Kind) {
         note(&self.journal, &kind);
         let _ = self.requests.send(pb::WriteRequest { kind: Some(kind) }).await;
+    }
+
+    /// Sends a message as a registry of a later day might, of a kind that is not known yet.
+    pub async fn send_unknown(&self) {
+        self.journal.message("Write", "a message of an unknown kind".to_owned(), "sent");
+        let _ = self.requests.send(pb::WriteRequest { kind: None }).await;
     }
 
     /// Sends `content` in messages of the size that costs least.

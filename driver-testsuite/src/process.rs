@@ -109,6 +109,17 @@ impl Driver {
         }
     }
 
+    /// Does `work`, and kills the process in the middle of it; what the work came to when it was done sooner.
+    pub(crate) async fn kill_during<T>(
+        &mut self,
+        after: Duration,
+        work: impl Future<Output = T>,
+    ) -> io::Result<Option<T>> {
+        let done = tokio::time::timeout(after, work).await.ok();
+        self.kill().await?;
+        Ok(done)
+    }
+
     /// Stops the process in its tracks, until [`resume`](Self::resume).
     pub fn suspend(&self) -> io::Result<()> {
         self.signal(Signal::STOP)

@@ -52,6 +52,11 @@ pub(crate) fn listening(id: u32) -> io::Result<Vec<String>> {
     Ok(unix.chain(tcp).filter(|(inode, _)| inodes.contains(*inode)).map(|(_, address)| address.to_owned()).collect())
 }
 
+/// Whether a listening socket is a port, and not a Unix socket.
+pub(crate) fn is_port(address: &str) -> bool {
+    !address.contains('/') && address.split_once(':').is_some_and(|(_, port)| u16::from_str_radix(port, 16).is_ok())
+}
+
 /// `Num RefCount Protocol Flags Type St Inode Path`, where flag 0x10000 says that it listens.
 fn listening_unix(line: &str) -> Option<(&str, &str)> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -80,6 +85,7 @@ mod tests {
         let _tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listening = listening(id).unwrap();
         assert!(listening.contains(&socket.to_string_lossy().into_owned()), "{listening:?}");
-        assert!(listening.iter().any(|address| address.starts_with("0100007F:")), "{listening:?}");
+        assert!(listening.iter().any(|address| address.starts_with("0100007F:") && is_port(address)), "{listening:?}");
+        assert!(!is_port(&socket.to_string_lossy()) && !is_port("without a name"));
     }
 }

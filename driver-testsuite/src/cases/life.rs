@@ -1,414 +1,330 @@
-//! Section 2 of the contract, and what must survive the death of a process: each check starts its own.
+//! How a driver process is met, and how it ends.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-use futures::future::join_all;
-use storagedriver_proto::handshake::handshake_client::HandshakeClient;
-use storagedriver_proto::handshake::{HelloRequest, HelloResponse};
-use storagedriver_proto::v1alpha1::capabilities::Durability;
-use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
+use futures::future::{join_all, try_join_all};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{ListRequest, PACKAGE, ReadRequest, SERVICE, StatResponse, WriteResponse};
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::{Code, Request, Status};
-use tonic_health::pb::HealthCheckRequest;
+use storagedriver_proto::v1alpha1::{ReadRequest, SERVICE};
+use tokio::time::{Instant, timeout};
+use tonic::Streaming;
+use tonic::transport::Channel;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_prost::ProstCodec;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::handshake::{hello, hello_on};
+use super::health::{becomes, serving};
 use crate::block::content;
 use crate::case::cases;
 use crate::client::Client;
-use crate::expect::{Outcome, broken, ensure, equal, not_offered, refused, same_bytes};
+use crate::expect::{Outcome, Unkept, broken, ensure, equal, not_offered, refused, same_bytes};
 use crate::launch::{Launch, Way};
-use crate::process::{Driver, connect};
-use crate::raw::{self, unknown_fields};
-use crate::vitals::{listening, readable};
+use crate::process::Driver;
+use crate::vitals;
 
 cases! { "life":
-    process Quick Every [L1] "A driver serves on the socket it inherits and binds no other; calls wait while it restarts."
-        => inherits_a_socket,
-    process Quick Every [L2] "A driver binds the path it is given, and replaces what a dead process left there." => binds_a_path,
-    process Quick Every [L4] "Handshake, StorageDriver and health are served on one connection." => three_services,
-    process Quick Writing [L5] "A driver ends within 5 seconds when its registry is dead." => ends_with_registry,
-    process Quick Writing [L6] "On SIGTERM a driver finishes what is in flight and exits with 0." => drains,
-    process Full Writing [L6] "On SIGTERM a driver refuses new calls, says NOT_SERVING, and ends though a reader never reads."
-        => drains_in_time,
-    process Quick Every [L7 K2 E1] "No log line and no message shows a secret." => secrets_hidden,
-    process Quick Every [H1 H3] "Hello answers before and after Configure, with the nonce as it was given." => hello,
-    process Quick Every [H2 C2] "A caller with foreign protocols gets the list, and unknown fields are ignored." => foreign_caller,
-    process Quick Every [H3] "`instance` is random for each start of the process, and not 0." => instance,
-    process Quick Every [H4] "The variables that a driver declares have names." => environment,
-    process Quick Every [P1 P2] "Health tells the process from the store." => health,
-    process Quick Every [K1] "Before Configure every other call is NOT_CONFIGURED." => unconfigured,
-    process Quick Every [K2] "A parameter that is unknown is CONFIG_INVALID, and the message names it." => unknown_parameter,
-    process Quick Writing [K2 C1] "Configure can be repeated and not changed." => configured_once,
-    process Quick Writing [K3] "A parameter may be written `file:/path`, where it is secret." => secret_in_a_file,
-    process Quick Writing [K4] "A driver without `shared` refuses a store that another process has open." => one_process,
-    process Quick Writing [C2] "Calls and messages that are none do no harm." => nonsense,
-    process Quick Writing [G7] "Cancelled Reads leave nothing open." => cancelled_reads,
-    process Quick Durable [G3] "What was acknowledged survives the death of the process." => acknowledged_survives,
-    process Quick Durable [W5] "A session survives the death of the process, and shows nothing meanwhile." => session_survives,
+    process Quick Every [L1] "A driver serves on the socket it inherits and binds no other." => inherits_a_socket,
+    process Quick Every [L1] "Calls made while a driver restarts wait in the inherited socket." => calls_wait,
+    process Quick Every [L2] "A driver binds a path and replaces what a dead process left there." => binds_a_path,
+    process Quick Every [L4] "Each connection serves all three services, for the authority localhost." => three_services,
+    process Full Every [G9 L4] "A driver takes 200 connections at once." => many_connections,
+    process Quick Every [L5] "A driver whose registry dies exits within 5 seconds." => registry_dies,
+    process Full Writing [L5] "Streams under way do not keep a driver whose registry died." => registry_dies_amid_streams,
+    process Quick Every [L6] "On SIGTERM an idle driver exits with 0." => stops_when_idle,
+    process Quick Writing [L6] "On SIGTERM a driver finishes what is in flight." => finishes_on_sigterm,
+    process Full Writing [L6] "After SIGTERM a driver reports NOT_SERVING and takes no call." => refuses_after_sigterm,
+    process Full Writing [L6] "A reader that never reads keeps a driver for at most 10 seconds." => stops_despite_a_reader,
+    process Quick Every [L7] "A log line is a JSON object with timestamp, level and message, or plain text." => logs,
+    process Quick Every [L7] "Neither arguments, environment nor log of a driver show its parameters." => keeps_parameters_to_itself,
+    process Quick Writing [L7] "The log holds no query of a signed URL." => keeps_urls_to_itself,
 }
 
-async fn greet(driver: &Driver) -> Outcome<HelloResponse> {
-    let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
-    Ok(HandshakeClient::new(driver.connect().await?).hello(request).await?.into_inner())
+/// How long a driver may live without its registry, and a little for the machine.
+const ORPHANED: Duration = Duration::from_secs(6);
+
+/// How long a driver may finish calls, and a little for the machine.
+const DRAINED: Duration = Duration::from_secs(12);
+
+async fn inherits_a_socket(launch: Launch) -> Outcome {
+    if launch.way() == Way::Path {
+        return not_offered("the driver binds a path, as its operator says");
+    }
+    let driver = Driver::start(&launch).await?;
+    driver.configured().await?;
+    let listening = vitals::listening(driver.id()?);
+    let listening =
+        listening.map_err(|problem| Unkept::Skipped(format!("the process cannot be looked at: {problem}")))?;
+    // A driver may have a port at which clients follow its URLs.
+    let (ports, sockets): (Vec<_>, Vec<_>) = listening.into_iter().partition(|address| vitals::is_port(address));
+    for port in ports {
+        launch.journal().remark(format!("the driver also listens on a port, {port}"));
+    }
+    equal("the sockets on which the process listens", sockets, vec![driver.socket().to_string_lossy().into_owned()])?;
+    let beside = std::fs::read_dir(driver.socket().parent().unwrap_or(driver.socket()))?;
+    let sockets = beside.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
+    let foreign = sockets.map(|entry| entry.path()).find(|path| path != driver.socket());
+    equal("a socket beside the one that it inherits", foreign, None)
+}
+
+async fn calls_wait(launch: Launch) -> Outcome {
+    if launch.way() == Way::Path {
+        return not_offered("the driver binds a path, as its operator says");
+    }
+    let mut driver = Driver::start(&launch).await?;
+    hello(&driver).await?;
+    driver.kill().await?;
+    let calls = {
+        let connecting = try_join_all((0..8).map(|_| driver.connect())).await?;
+        join_all(connecting.into_iter().map(hello_on))
+    };
+    let mut calls = tokio::spawn(calls);
+    let early = timeout(Duration::from_millis(100), &mut calls).await;
+    ensure(early.is_err(), || format!("calls do not wait: {early:?}"))?;
+    driver.replace().await?;
+    let answers = timeout(Duration::from_secs(10), calls)
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?;
+    for answer in answers.map_err(std::io::Error::other)? {
+        answer?;
+    }
+    Ok(())
 }
 
 async fn binds_a_path(launch: Launch) -> Outcome {
     let mut driver = Driver::start_by(&launch, Way::Path).await?;
-    greet(&driver).await?;
+    if launch.way() == Way::Inherited && declines(&mut driver).await? {
+        return not_offered("the driver inherits a socket, and says so");
+    }
+    hello(&driver).await?;
     driver.replace().await?;
     ensure(driver.socket().exists(), || "the dead process left no socket behind, so nothing was checked".to_owned())?;
-    let client = driver.configured().await?;
-    client.put(&client.at("a"), "content").await?;
-    Ok(())
-}
-
-async fn ends_with_registry(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let _session = client.open(&client.at("staging"), 0).await?;
-    driver.abandon();
-    driver.exited(Duration::from_secs(5)).await?;
-    Ok(())
-}
-
-async fn drains(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let wanted = content(1, 8_000_000);
-    client.store("a", &wanted).await?;
-    let request = ReadRequest { path: client.at("a"), ..Default::default() };
-    let mut messages = client.open_read(request).await?;
-    let mut seen = messages.message().await?.unwrap_or_default().data.to_vec();
-    driver.terminate()?;
-    while let Some(message) = messages.message().await? {
-        seen.extend_from_slice(&message.data);
-    }
-    same_bytes("a read that was under way", &seen, &wanted)?;
-    let status = driver.exited(Duration::from_secs(11)).await?;
-    equal("the exit code", status.code(), Some(0))
-}
-
-async fn hello(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let before = greet(&driver).await?;
-    equal("the nonce", &before.nonce[..], driver.nonce())?;
-    equal("the protocols", before.protocols.contains(&PACKAGE.to_owned()), true)?;
-    let name = &before.driver_name;
-    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    ensure((1..=63).contains(&name.len()) && name.bytes().all(valid), || format!("the name is {name:?}"))?;
     driver.configured().await?;
-    equal("hello after Configure", greet(&driver).await?, before)
-}
-
-async fn instance(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let first = greet(&driver).await?.instance;
-    driver.replace().await?;
-    let second = greet(&driver).await?.instance;
-    ensure(first != 0 && second != 0 && first != second, || format!("the instances are {first} and {second}"))
-}
-
-async fn serving(driver: &Driver, service: &str) -> Outcome<ServingStatus> {
-    let request = HealthCheckRequest { service: service.to_owned() };
-    Ok(HealthClient::new(driver.connect().await?).check(request).await?.into_inner().status())
-}
-
-async fn health(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    equal("the process before Configure", serving(&driver, "").await?, ServingStatus::Serving)?;
-    equal("the store before Configure", serving(&driver, SERVICE).await?, ServingStatus::NotServing)?;
-    driver.configured().await?;
-    equal("the process", serving(&driver, "").await?, ServingStatus::Serving)?;
-    equal("the store", serving(&driver, SERVICE).await?, ServingStatus::Serving)
-}
-
-async fn unconfigured(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.client().await?;
-    let path = client.at("a");
-    let results: [(&str, Result<(), Status>); 10] = [
-        ("Stat", client.stat(&path).await.map(drop)),
-        ("Get", client.get(&path).await.map(drop)),
-        ("Put", client.put(&path, "x").await.map(drop)),
-        ("Read", client.read(&path, 0, None).await.map(drop)),
-        ("List", client.list("/", "", 0).await.map(drop)),
-        ("Walk", client.walk("/", "").await.map(drop)),
-        ("Move", client.rename(&path, &path).await.map(drop)),
-        ("Delete", client.delete(&path, false).await),
-        ("Write", client.open(&path, 0).await.map(drop)),
-        ("Commit", client.commit(&path, &path, 0).await.map(drop)),
-    ];
-    for (call, result) in results {
-        refused(call, result, Reason::NotConfigured)?;
-    }
     Ok(())
 }
 
-async fn unknown_parameter(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.client().await?;
-    let mut parameters = driver.parameters();
-    parameters.insert("no_driver_knows_this".to_owned(), "hunter2".to_owned());
-    let result = client.configure(parameters).await;
-    let message = result.as_ref().err().map(|status| status.message().to_owned()).unwrap_or_default();
-    refused("Configure", result, Reason::ConfigInvalid)?;
-    ensure(message.contains("no_driver_knows_this") && !message.contains("hunter2"), || message)?;
-    ensure(!driver.log()?.contains("hunter2"), || "the log shows a secret".to_owned())?;
-    client.configure(driver.parameters()).await?;
-    Ok(())
-}
-
-async fn configured_once(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.client().await?;
-    let answers = join_all((0..4).map(|_| client.configure(driver.parameters()))).await;
-    let first = client.configure(driver.parameters()).await?;
-    for answer in answers {
-        equal("the capabilities", answer?, first)?;
-    }
-    let others = BTreeMap::from([("no_driver_knows_this".to_owned(), String::new())]);
-    refused("Configure with others", client.configure(others).await, Reason::ConfigInvalid)?;
-    client.put(&client.at("a"), "content").await?;
-    Ok(())
-}
-
-/// Sends a message that the method does not take.
-async fn send_nonsense(client: &Client, method: &str) -> Outcome<Code> {
-    let path = PathAndQuery::try_from(format!("/{SERVICE}/{method}"));
-    let path = path.map_err(|problem| Status::internal(problem.to_string()))?;
-    let mut grpc = Grpc::new(client.channel());
-    grpc.ready().await.map_err(|problem| Status::unavailable(problem.to_string()))?;
-    // Its field 1 is a number, where the requests have a text.
-    let message = Request::new(WriteResponse { persisted: 7, flushed: true });
-    let codec = ProstCodec::<WriteResponse, StatResponse>::default();
-    match grpc.unary(message, path, codec).await {
-        Ok(_) => broken(format!("{method} takes nonsense")),
-        Err(status) => Ok(status.code()),
-    }
-}
-
-async fn nonsense(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    equal("an unknown call", send_nonsense(&client, "Nothing").await?, Code::Unimplemented)?;
-    for method in ["Stat", "Get", "Put", "Read", "List", "Walk", "Move", "Delete", "Commit", "Configure"] {
-        send_nonsense(&client, method).await?;
-    }
-    client.put(&client.at("a"), "content").await?;
-    equal("the content", client.get(&client.at("a")).await?.1, "content".into())
-}
-
-async fn cancelled_reads(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    client.store("a", &content(2, 4_000_000)).await?;
-    client.read(&client.at("a"), 0, None).await?;
-    let before = driver.vitals()?.descriptors;
-    for _ in 0..8 {
-        let request = || ReadRequest { path: client.at("a"), ..Default::default() };
-        let mut streams = join_all((0..16).map(|_| client.open_read(request()))).await;
-        for stream in streams.iter_mut().flatten() {
-            stream.message().await?;
+/// Whether the process exits at once, with a sentence, because it was started in the other of the two ways.
+async fn declines(driver: &mut Driver) -> Outcome<bool> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !driver.socket().exists() && Instant::now() < deadline {
+        if let Ok(status) = driver.exited(Duration::from_millis(20)).await {
+            let log = driver.log()?;
+            ensure(!status.success() && !log.trim().is_empty(), || format!("it ends with {status} and says {log:?}"))?;
+            return Ok(true);
         }
     }
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while driver.vitals()?.descriptors > before {
-        ensure(tokio::time::Instant::now() < deadline, || format!("more than the {before} descriptors of before"))?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
-
-async fn acknowledged_survives(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let paths: Vec<String> = (0..50).map(|number| client.at(&format!("{number}/data"))).collect();
-    for path in &paths {
-        client.put(path, path.clone()).await?;
-    }
-    client.store("large", &content(3, 3_000_000)).await?;
-    client.rename(&paths[0], &client.at("moved")).await?;
-    client.delete(&paths[1], false).await?;
-    driver.replace().await?;
-    let client = driver.configured().await?;
-    for path in &paths[2..] {
-        equal("content after a kill", client.get(path).await?.1, path.clone().into())?;
-    }
-    equal("moved content", client.get(&client.at("moved")).await?.1, paths[0].clone().into())?;
-    refused("deleted content", client.stat(&paths[1]).await, Reason::NotFound)?;
-    same_bytes("committed content", &client.read(&client.at("large"), 0, None).await?.1, &content(3, 3_000_000))
-}
-
-async fn session_survives(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let unit = client.aligned(1_000_000) as usize;
-    let wanted = content(4, 2 * unit);
-    let staging = client.at("staging");
-    let _session = client.stage(&staging, &wanted[..unit]).await?;
-    driver.replace().await?;
-    let client = driver.configured().await?;
-    refused("the target", client.stat(&client.at("target")).await, Reason::NotFound)?;
-    let mut session = client.open(&staging, unit as u64).await?;
-    session.data(&wanted[unit..]).await;
-    equal("persisted", session.flush().await?, 2 * unit as u64)?;
-    client.commit(&staging, &client.at("target"), 2 * unit as u64).await?;
-    same_bytes("the target", &client.read(&client.at("target"), 0, None).await?.1, &wanted)
-}
-
-async fn inherits_a_socket(launch: Launch) -> Outcome {
-    if launch.way() == Way::Path {
-        return not_offered("an inherited socket: the driver binds its own");
-    }
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    client.put(&client.at("a"), "content").await?;
-    let ours = driver.socket().to_string_lossy().into_owned();
-    let others: Vec<String> = listening(driver.id()?)?.into_iter().filter(|address| *address != ours).collect();
-    ensure(others.is_empty(), || format!("it listens on {others:?} besides"))?;
-    driver.kill().await?;
-    let waiting = tokio::spawn(connect_and_greet(driver.socket().to_owned()));
-    driver.replace().await?;
-    waiting.await.map_err(|problem| Status::internal(problem.to_string()))?
-}
-
-async fn connect_and_greet(socket: PathBuf) -> Outcome {
-    let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
-    HandshakeClient::new(connect(&socket).await?).hello(request).await?;
-    Ok(())
+    Ok(false)
 }
 
 async fn three_services(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
-    for channel in [client.channel(), driver.connect().await?] {
-        let request = HelloRequest { protocols: vec![PACKAGE.to_owned()], ..Default::default() };
-        HandshakeClient::new(channel.clone()).hello(request).await?;
-        HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await?;
-        let list = ListRequest { path: "/".to_owned(), ..Default::default() };
-        StorageDriverClient::new(channel).list(list).await?;
+    for _ in 0..3 {
+        let channel = driver.connect().await?;
+        hello_on(channel.clone()).await?;
+        equal("the process", serving(channel.clone(), "").await?, ServingStatus::Serving)?;
+        let client = Client::new(channel.clone(), channel, client.root().to_owned(), 0, launch.journal().clone());
+        refused("Stat", client.stat(&client.at("nothing")).await, Reason::NotFound)?;
     }
     Ok(())
 }
 
-async fn drains_in_time(launch: Launch) -> Outcome {
-    let mut driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let watcher = driver.connect().await?;
-    client.store("a", &content(1, 8_000_000)).await?;
-    let request = ReadRequest { path: client.at("a"), ..Default::default() };
-    let mut unread = client.open_read(request).await?;
-    unread.message().await?;
-    driver.terminate()?;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    loop {
-        let mut health = HealthClient::new(watcher.clone());
-        // A connection that is taken by nobody any more waits in an inherited socket.
-        let told = tokio::time::timeout(Duration::from_secs(1), health.check(HealthCheckRequest::default())).await;
-        let told = told.unwrap_or_else(|_| Err(Status::unavailable("nobody answers")));
-        match told.map(|answer| answer.into_inner().status()) {
-            Ok(ServingStatus::Serving) if tokio::time::Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok(ServingStatus::Serving) => return broken("it is SERVING after SIGTERM"),
-            Ok(_) | Err(_) => break,
-        }
+async fn many_connections(launch: Launch) -> Outcome {
+    const CONNECTIONS: usize = 200;
+    let driver = Driver::start(&launch).await?;
+    let channels = try_join_all((0..CONNECTIONS).map(|_| driver.connect())).await?;
+    let first = join_all(channels.iter().cloned().map(hello_on)).await;
+    let again = join_all(channels.iter().cloned().map(hello_on)).await;
+    for answer in first.into_iter().chain(again) {
+        answer?;
     }
-    // On an inherited socket a call waits for the next process. One that crossed the news on its way may be taken.
-    let path = client.at("b");
-    while matches!(tokio::time::timeout(Duration::from_secs(1), client.put(&path, "content")).await, Ok(Ok(_))) {
-        let late = tokio::time::Instant::now() > deadline;
-        ensure(!late, || "calls that come 5 seconds after SIGTERM are taken".to_owned())?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let status = driver.exited(Duration::from_secs(12)).await?;
-    equal("the exit code", status.code(), Some(0))
+    Ok(())
 }
 
-async fn secrets_hidden(launch: Launch) -> Outcome {
-    const SECRET: &str = "s3cr3t-0f-a-t3st";
+async fn registry_dies(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    hello(&driver).await?;
+    driver.abandon();
+    ends(&mut driver, ORPHANED).await?;
+    let mut driver = Driver::start(&launch).await?;
+    let _client = driver.configured().await?;
+    driver.abandon();
+    ends(&mut driver, ORPHANED).await
+}
+
+async fn ends(driver: &mut Driver, within: Duration) -> Outcome {
+    match driver.exited(within).await {
+        Ok(_) => Ok(()),
+        Err(_) => broken(format!("the process is still there after {within:?}")),
+    }
+}
+
+async fn registry_dies_amid_streams(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    client.store("a", &content(1, 16 << 20)).await?;
+    let _session = client.open(&client.at("staging"), 0).await?;
+    let _unread = client.open_read(ReadRequest { path: client.at("a"), ..Default::default() }).await?;
+    driver.abandon();
+    ends(&mut driver, ORPHANED).await
+}
+
+async fn stops_when_idle(launch: Launch) -> Outcome {
+    for configured in [false, true] {
+        let mut driver = Driver::start(&launch).await?;
+        hello(&driver).await?;
+        let _client = if configured { Some(driver.configured().await?) } else { None };
+        driver.terminate()?;
+        exits_with_0(&mut driver).await?;
+    }
+    Ok(())
+}
+
+async fn exits_with_0(driver: &mut Driver) -> Outcome {
+    match driver.exited(DRAINED).await {
+        Ok(status) => equal("how the process ended", status.to_string(), "exit status: 0".to_owned()),
+        Err(_) => broken(format!("the process is still there {DRAINED:?} after SIGTERM")),
+    }
+}
+
+async fn finishes_on_sigterm(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    let unit = client.aligned(100_000) as usize;
+    let (wanted, written) = (content(1, 8_000_000), content(2, 2 * unit));
+    client.store("a", &wanted).await?;
+    let mut session = client.stage(&client.at("staging"), &written[..unit]).await?;
+    let mut messages = client.open_read(ReadRequest { path: client.at("a"), ..Default::default() }).await?;
+    let mut seen = messages.message().await?.unwrap_or_default().data.to_vec();
+    driver.terminate()?;
+    session.data(&written[unit..]).await;
+    equal("persisted by a write that was under way", session.flush().await?, 2 * unit as u64)?;
+    session.end().await?;
+    while let Some(message) = messages.message().await? {
+        seen.extend_from_slice(&message.data);
+    }
+    same_bytes("a read that was under way", &seen, &wanted)?;
+    exits_with_0(&mut driver).await
+}
+
+async fn refuses_after_sigterm(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    client.store("a", &content(1, 16 << 20)).await?;
+    let unread = client.open_read(ReadRequest { path: client.at("a"), ..Default::default() }).await?;
+    let watched = driver.connect().await?;
+    becomes(&watched, ServingStatus::Serving, Duration::from_secs(5)).await?;
+    let mut process = watch(&watched, "").await?;
+    let mut store = watch(&watched, SERVICE).await?;
+    driver.terminate()?;
+    told_to_watchers(&mut process, "the process").await?;
+    told_to_watchers(&mut store, "the store").await?;
+    for service in ["", SERVICE] {
+        tells_no_more(&watched, service).await?;
+    }
+    // A call that crosses the news on its way may be taken.
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while matches!(timeout(Duration::from_secs(1), client.put(&client.at("late"), "content")).await, Ok(Ok(_))) {
+        ensure(Instant::now() < deadline, || "a Put on an old connection is taken 3 seconds after SIGTERM".to_owned())?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let fresh = timeout(Duration::from_secs(1), async { hello(&driver).await }).await;
+    ensure(!matches!(fresh, Ok(Ok(_))), || "a call on a new connection is taken after SIGTERM".to_owned())?;
+    drop(unread);
+    exits_with_0(&mut driver).await
+}
+
+/// Somebody who watches the health of `service`, and was told that it is SERVING.
+async fn watch(channel: &Channel, service: &str) -> Outcome<Streaming<HealthCheckResponse>> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut told = HealthClient::new(channel.clone()).watch(request).await?.into_inner();
+    let first = told.message().await?.map(|answer| answer.status());
+    equal("what a watcher is told first", first, Some(ServingStatus::Serving))?;
+    Ok(told)
+}
+
+/// The last that a watcher is told is NOT_SERVING.
+async fn told_to_watchers(told: &mut Streaming<HealthCheckResponse>, what: &str) -> Outcome {
+    match timeout(Duration::from_secs(2), told.message()).await {
+        Ok(Ok(Some(answer))) => equal(&format!("{what} after SIGTERM"), answer.status(), ServingStatus::NotServing),
+        Ok(ended) => broken(format!("who watches {what} is not told that it stops: {ended:?}")),
+        Err(_) => broken(format!("{what} does not become NOT_SERVING within 2 seconds of SIGTERM")),
+    }
+}
+
+/// The health of `service` is soon something else than SERVING: NOT_SERVING, or no answer at all.
+async fn tells_no_more(channel: &Channel, service: &str) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let answer = timeout(Duration::from_secs(1), serving(channel.clone(), service)).await;
+        if !matches!(answer, Ok(Ok(ServingStatus::Serving))) {
+            return Ok(());
+        }
+        ensure(Instant::now() < deadline, || format!("{service:?} is still SERVING 2 seconds after SIGTERM"))?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn stops_despite_a_reader(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    client.store("a", &content(1, 16 << 20)).await?;
+    let mut unread = client.open_read(ReadRequest { path: client.at("a"), ..Default::default() }).await?;
+    unread.message().await?;
+    driver.terminate()?;
+    exits_with_0(&mut driver).await
+}
+
+async fn logs(launch: Launch) -> Outcome {
+    let mut driver = Driver::start(&launch).await?;
+    let client = driver.configured().await?;
+    refused("Stat", client.stat(&client.at("nothing")).await, Reason::NotFound)?;
+    driver.terminate()?;
+    exits_with_0(&mut driver).await?;
+    for line in driver.log()?.lines().filter(|line| line.starts_with('{')) {
+        let told: serde_json::Value = match serde_json::from_str(line) {
+            Ok(told) => told,
+            Err(problem) => return broken(format!("{line:?} begins as JSON and is none: {problem}")),
+        };
+        for field in ["timestamp", "level", "message"] {
+            ensure(told[field].is_string(), || format!("{line:?} has no text {field}"))?;
+        }
+    }
+    if !driver.output()?.is_empty() {
+        launch.journal().remark("the driver writes to standard output, which nobody reads");
+    }
+    Ok(())
+}
+
+async fn keeps_parameters_to_itself(launch: Launch) -> Outcome {
+    const SECRET: &str = "hunter2-51c4";
     let driver = Driver::start(&launch).await?;
     let client = driver.client().await?;
     let mut parameters = driver.parameters();
     parameters.insert("no_driver_knows_this".to_owned(), SECRET.to_owned());
-    let refusal = client.configure(parameters).await;
-    let message = refusal.err().map(|status| status.message().to_owned()).unwrap_or_default();
-    let shown = [driver.log()?, driver.output()?, readable(driver.id()?)?, message];
-    for (place, text) in
-        ["the log", "the output", "what anybody can see of the process", "the message"].iter().zip(shown)
-    {
-        ensure(!text.contains(SECRET), || format!("{place} shows the value of a parameter: {text}"))?;
-    }
-    Ok(())
+    refused("Configure", client.configure(parameters).await, Reason::ConfigInvalid)?;
+    client.configure(driver.parameters()).await?;
+    let readable = vitals::readable(driver.id()?);
+    let readable =
+        readable.map_err(|problem| Unkept::Skipped(format!("the process cannot be looked at: {problem}")))?;
+    ensure(!driver.log()?.contains(SECRET), || "the log shows a parameter".to_owned())?;
+    ensure(!driver.output()?.contains(SECRET), || "standard output shows a parameter".to_owned())?;
+    ensure(!readable.contains(SECRET), || "arguments or environment show a parameter".to_owned())
 }
 
-async fn foreign_caller(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let request = HelloRequest { protocols: vec!["storagedriver.v9".to_owned()], ..Default::default() };
-    let answer = HandshakeClient::new(driver.connect().await?).hello(request).await?.into_inner();
-    ensure(answer.protocols.contains(&PACKAGE.to_owned()), || format!("it lists {:?}", answer.protocols))?;
-    let hello = Request::new(unknown_fields().into());
-    raw::send(driver.connect().await?, "/storagedriver.handshake.Handshake/Hello", hello).await?;
-    let client = driver.configured().await?;
-    let stat = [raw::field(1, b"/nothing/here"), unknown_fields()].concat();
-    let status = raw::send(client.channel(), &format!("/{SERVICE}/Stat"), Request::new(stat.into())).await;
-    refused("Stat with unknown fields", status, Reason::NotFound).map(drop)
-}
-
-async fn environment(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let valid =
-        |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let names = greet(&driver).await?.environment;
-    ensure(names.iter().all(valid), || format!("it declares {names:?}"))
-}
-
-/// Parts of the names of parameters that are secret.
-const SECRET_NAMES: [&str; 4] = ["secret", "password", "token", "accesskey"];
-
-async fn secret_in_a_file(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let mut parameters = driver.parameters();
-    let folder = tempfile::tempdir()?;
-    let secret = parameters.iter().find(|(name, _)| SECRET_NAMES.iter().any(|part| name.contains(part)));
-    let Some((name, value)) = secret.map(|(name, value)| (name.clone(), value.clone())) else {
-        return not_offered("a secret among the parameters of this run");
-    };
-    let file = folder.path().join("secret");
-    std::fs::write(&file, &value)?;
-    parameters.insert(name, format!("file:{}", file.display()));
-    let client = driver.client().await?;
-    client.configure(parameters).await?;
-    client.put(&client.at("a"), "content").await?;
-    Ok(())
-}
-
-async fn one_process(launch: Launch) -> Outcome {
+async fn keeps_urls_to_itself(launch: Launch) -> Outcome {
     let driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
-    if client.capabilities().shared {
-        return not_offered("a store of one process: it is shared");
+    if !client.capabilities().redirect {
+        return not_offered("the store gives no URLs");
     }
-    if client.capabilities().durability() <= Durability::Volatile {
-        return not_offered("a store that two processes could open: it is volatile");
-    }
-    let other = driver.beside().await?;
-    let second = other.client().await?.configure(other.parameters()).await;
-    refused("Configure of a store that is open", second, Reason::Unavailable)?;
     client.put(&client.at("a"), "content").await?;
-    drop(driver);
-    let freed = tokio::time::timeout(Duration::from_secs(10), async {
-        while other.client().await?.configure(other.parameters()).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Outcome::Ok(())
-    });
-    freed.await.unwrap_or_else(|_| broken("the store stays closed after the process that had it is dead"))
+    let url = client.redirect_url(&client.at("a")).await?;
+    let Some((_, query)) = url.split_once('?') else { return not_offered("its URLs have no query") };
+    let log = driver.log()?;
+    let shown = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(_, value)| value.len() > 15 && log.contains(*value));
+    ensure(shown.is_none(), || format!("the log shows {} of a URL", shown.map(|(name, _)| name).unwrap_or_default()))
 }

@@ -2,10 +2,16 @@
 
 mod backdoor;
 mod concurrency;
+mod configure;
 mod content;
 mod crash;
 mod deleting;
+mod disk;
 mod errors;
+mod faults;
+mod handshake;
+mod health;
+mod leaks;
 mod life;
 mod listing;
 mod moving;
@@ -13,6 +19,7 @@ mod paths;
 mod reading;
 mod readonly;
 mod redirects;
+mod resume;
 mod sessions;
 mod sharing;
 
@@ -32,7 +39,10 @@ const CLEANUP: &[Case] = &[Case {
 /// Every case, in the order in which a person would read them.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     let groups = [
+        handshake::CASES,
         life::CASES,
+        health::CASES,
+        configure::CASES,
         paths::CASES,
         content::CASES,
         reading::CASES,
@@ -44,7 +54,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         errors::CASES,
         redirects::CASES,
         backdoor::CASES,
+        disk::CASES,
         crash::CASES,
+        resume::CASES,
+        faults::CASES,
+        leaks::CASES,
         sharing::CASES,
         readonly::CASES,
         CLEANUP,
