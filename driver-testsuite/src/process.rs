@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::Client;
 use crate::launch::{Launch, Way};
-use crate::vitals::{Vitals, vitals};
+use crate::vitals::{Vitals, is_stopped, vitals};
 
 /// How long a process may take to do what it must do at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -122,7 +122,15 @@ impl Driver {
 
     /// Stops the process in its tracks, until [`resume`](Self::resume).
     pub fn suspend(&self) -> io::Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        // The signal reaches the threads one by one.
+        for _ in 0..1000 {
+            if is_stopped(self.id()?)? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::Error::other("the process does not stand still a second after it was told to"))
     }
 
     /// Lets a suspended process go on.

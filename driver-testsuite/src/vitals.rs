@@ -29,6 +29,18 @@ pub(crate) fn vitals(id: u32) -> io::Result<Vitals> {
     Ok(Vitals { descriptors, threads: number("Threads"), resident: number("VmRSS") })
 }
 
+/// Whether every thread of the process `id` stands still.
+pub(crate) fn is_stopped(id: u32) -> io::Result<bool> {
+    for task in std::fs::read_dir(folder(id).join("task"))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which is in brackets and may hold anything.
+        if stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What the users of the machine can read of the process `id`: its arguments, and for its own user its environment.
 pub(crate) fn readable(id: u32) -> io::Result<String> {
     let texts = ["cmdline", "environ"].map(|name| std::fs::read(folder(id).join(name)));

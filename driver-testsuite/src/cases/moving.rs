@@ -40,6 +40,7 @@ async fn nothing_refused(client: Client) -> Outcome {
     for missing in ["nothing", "p", "p/a/b"].map(|name| client.at(name)) {
         refused("Move of no content", client.rename(&missing, &target).await, Reason::NotFound)?;
         refused("Move of no content onto itself", client.rename(&missing, &missing).await, Reason::NotFound)?;
+        refused("Move of no content to nothing", client.rename(&missing, &client.at("new")).await, Reason::NotFound)?;
     }
     equal("the target", client.get(&target).await?.1, "kept".into())?;
     equal("what is below the prefix", client.get(&client.at("p/a")).await?.1, "below".into())

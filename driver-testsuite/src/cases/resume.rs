@@ -84,8 +84,9 @@ async fn fifty_cuts_of_the_line(launch: Launch) -> Outcome {
 
 async fn cut_again_and_again(launch: Launch, cuts: &[Cut]) -> Outcome {
     let driver = Driver::start(&launch).await?;
+    let capabilities = *driver.configured().await?.capabilities();
     let proxy = Proxy::before(driver.socket())?;
-    let client = driver.configured_through(proxy.socket()).await?;
+    let client = driver.client_through(proxy.socket()).await?.with_capabilities(capabilities);
     let size = client.aligned(48_000_000) as usize;
     let (staging, target) = (client.at("staging"), client.at("target"));
     client.open(&staging, 0).await?.end().await?;
