@@ -195,7 +195,21 @@ async fn short_deadlines(client: Client) -> Outcome {
             Err(_) => {}
         }
     }
-    Ok(())
+    comes_to_rest(&client).await
+}
+
+/// What was given up may still take effect, for ten seconds; then it has or it never will.
+async fn comes_to_rest(client: &Client) -> Outcome {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        client.delete(client.root(), true).await?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if client.walk_paths(client.root(), "").await?.is_empty() {
+            return Ok(());
+        }
+        let late = tokio::time::Instant::now() > deadline;
+        ensure(!late, || "calls that were given up ten seconds ago still take effect".to_owned())?;
+    }
 }
 
 async fn cancel_storm(client: Client) -> Outcome {
