@@ -91,33 +91,43 @@ impl Client {
         self.calls.clone()
     }
 
-    /// The generated client, for calls.
+    /// The generated client, for a call that is none of those below. It counts, and stands in no transcript.
     pub fn raw(&self) -> StorageDriverClient<Channel> {
+        self.journal.count();
+        self.stub()
+    }
+
+    /// The same, for a stream.
+    pub fn raw_streams(&self) -> StorageDriverClient<Channel> {
+        self.journal.count();
+        self.stream_stub()
+    }
+
+    fn stub(&self) -> StorageDriverClient<Channel> {
         StorageDriverClient::new(self.calls.clone())
     }
 
-    /// The generated client, for streams.
-    pub fn raw_streams(&self) -> StorageDriverClient<Channel> {
+    fn stream_stub(&self) -> StorageDriverClient<Channel> {
         StorageDriverClient::new(self.streams.clone())
     }
 
     pub async fn configure(&self, parameters: BTreeMap<String, String>) -> Reply<pb::Capabilities> {
         let names = || parameters.keys().cloned().collect::<Vec<_>>().join(" ");
         let request = pb::ConfigureRequest { parameters: parameters.clone().into_iter().collect() };
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let reply = self.journal.call("Configure", names, raw.configure(request)).await?;
         Ok(reply.into_inner().capabilities.unwrap_or_default())
     }
 
     pub async fn stat(&self, path: &str) -> Reply<pb::Info> {
         let request = pb::StatRequest { path: path.to_owned() };
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let reply = self.journal.call("Stat", || path.to_owned(), raw.stat(request)).await?;
         Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     pub async fn get(&self, path: &str) -> Reply<(pb::Info, Bytes)> {
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let calling = raw.get(pb::GetRequest { path: path.to_owned() });
         let reply = self.journal.call("Get", || path.to_owned(), calling).await?.into_inner();
         self.journal.received(reply.content.len());
@@ -132,7 +142,7 @@ impl Client {
         let request = pb::PutRequest { path: path.to_owned(), content: content.into(), if_absent };
         let size = request.content.len();
         self.journal.sent(size);
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let arguments = || format!("{path} {size} bytes{}", if if_absent { " if_absent" } else { "" });
         let reply = self.journal.call("Put", arguments, raw.put(request)).await?;
         Ok(reply.into_inner().info.unwrap_or_default())
@@ -140,7 +150,7 @@ impl Client {
 
     pub async fn open_read(&self, request: pb::ReadRequest) -> Reply<Streaming<pb::ReadResponse>> {
         let arguments = format!("{} from {} for {:?}", request.path, request.offset, request.length);
-        let mut raw = self.raw_streams();
+        let mut raw = self.stream_stub();
         Ok(self.journal.call("Read", || arguments, raw.read(request)).await?.into_inner())
     }
 
@@ -161,7 +171,7 @@ impl Client {
     pub async fn list(&self, path: &str, start_after: &str, limit: u32) -> Reply<pb::ListResponse> {
         let request = pb::ListRequest { path: path.to_owned(), start_after: start_after.to_owned(), limit };
         let arguments = || format!("{path} after {start_after:?}, at most {limit}");
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         Ok(self.journal.call("List", arguments, raw.list(request)).await?.into_inner())
     }
 
@@ -169,7 +179,7 @@ impl Client {
     pub async fn walk(&self, path: &str, start_after: &str) -> Reply<Vec<pb::WalkResponse>> {
         let request = pb::WalkRequest { path: path.to_owned(), start_after: start_after.to_owned() };
         let arguments = || format!("{path} after {start_after:?}");
-        let mut raw = self.raw_streams();
+        let mut raw = self.stream_stub();
         let mut stream = self.journal.call("Walk", arguments, raw.walk(request)).await?.into_inner();
         let mut messages = Vec::new();
         while let Some(message) = stream.message().await? {
@@ -209,14 +219,14 @@ impl Client {
 
     pub async fn rename(&self, source: &str, target: &str) -> Reply<pb::Info> {
         let request = pb::MoveRequest { source: source.to_owned(), target: target.to_owned() };
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let reply = self.journal.call("Move", || format!("{source} to {target}"), raw.r#move(request)).await?;
         Ok(reply.into_inner().info.unwrap_or_default())
     }
 
     pub async fn delete(&self, path: &str, recursive: bool) -> Reply<()> {
         let arguments = || format!("{path}{}", if recursive { " recursive" } else { "" });
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let calling = raw.delete(pb::DeleteRequest { path: path.to_owned(), recursive });
         self.journal.call("Delete", arguments, calling).await.map(drop)
     }
@@ -224,7 +234,7 @@ impl Client {
     pub async fn redirect_url(&self, path: &str) -> Reply<String> {
         let expires_in = std::time::Duration::from_secs(60).try_into().ok();
         let request = pb::RedirectUrlRequest { path: path.to_owned(), expires_in, ..Default::default() };
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let calling = raw.redirect_url(request);
         Ok(self.journal.call("RedirectUrl", || path.to_owned(), calling).await?.into_inner().url)
     }
@@ -233,7 +243,7 @@ impl Client {
     /// with their first answer.
     pub async fn stream(&self, messages: Vec<Kind>) -> Reply<Session> {
         let (requests, receiver) = mpsc::channel(messages.len().max(1));
-        let mut raw = self.raw_streams();
+        let mut raw = self.stream_stub();
         let calling = raw.write(ReceiverStream::new(receiver));
         for kind in messages {
             note(&self.journal, &kind);
@@ -275,7 +285,7 @@ impl Client {
     pub async fn commit_if(&self, path: &str, target: &str, size: u64, if_absent: bool) -> Reply<pb::Info> {
         let request = pb::CommitRequest { path: path.to_owned(), target: target.to_owned(), size, if_absent };
         let arguments = || format!("{path} at {target}, {size} bytes{}", if if_absent { " if_absent" } else { "" });
-        let mut raw = self.raw();
+        let mut raw = self.stub();
         let reply = self.journal.call("Commit", arguments, raw.commit(request)).await?;
         Ok(reply.into_inner().info.unwrap_or_default())
     }

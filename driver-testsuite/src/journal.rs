@@ -134,11 +134,16 @@ impl Journal {
         if let Some(reached) = self.meter.exhausted() {
             return Err(Status::cancelled(reached));
         }
-        self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        self.count();
         let begin = Instant::now();
         let result = calling.await;
         self.write(call, arguments(), begin, Some(begin.elapsed()), outcome(&result));
         result
+    }
+
+    /// Counts a call.
+    pub(crate) fn count(&self) {
+        self.meter.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes a message of a stream.

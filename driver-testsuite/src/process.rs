@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
+use futures::TryFutureExt;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
 use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
@@ -121,16 +120,17 @@ impl Driver {
     }
 
     /// Stops the process in its tracks, until [`resume`](Self::resume).
-    pub fn suspend(&self) -> io::Result<()> {
+    pub async fn suspend(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         // The signal reaches the threads one by one.
-        for _ in 0..1000 {
-            if is_stopped(self.id()?)? {
-                return Ok(());
+        while !is_stopped(self.id()?)? {
+            if tokio::time::Instant::now() > deadline {
+                return Err(io::Error::other("the process does not stand still, although it was told to"));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Err(io::Error::other("the process does not stand still a second after it was told to"))
+        Ok(())
     }
 
     /// Lets a suspended process go on.
@@ -276,16 +276,7 @@ fn nonce() -> Vec<u8> {
 /// A connection to the driver at `socket`. A driver that binds its own socket is waited for.
 pub(crate) async fn connect(socket: &Path) -> Result<Channel, StartError> {
     let socket = socket.to_owned();
-    connect_by(move || UnixStream::connect(socket.clone()).map_ok(TokioIo::new).boxed()).await
-}
-
-/// A connection over whatever `open` opens.
-pub(crate) async fn connect_by<Io, F>(open: F) -> Result<Channel, StartError>
-where
-    Io: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    F: Fn() -> BoxFuture<'static, io::Result<Io>> + Clone + Send + Sync + 'static,
-{
-    let connect = tower::service_fn(move |_| open());
+    let connect = tower::service_fn(move |_| UnixStream::connect(socket.clone()).map_ok(TokioIo::new));
     let endpoint = Endpoint::from_static("http://localhost")
         .initial_stream_window_size(256 << 10)
         .initial_connection_window_size(16 << 20);

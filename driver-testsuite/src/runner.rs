@@ -200,7 +200,7 @@ impl<'a> Work<'a> {
                 Target::Spawned(launch) => {
                     look(launch.for_case(self.path(case), self.seed(case), journal.clone())).await
                 }
-                Target::Attached(_) | Target::Piped(_) => {
+                Target::Attached(_) => {
                     skipped("the driver is run by somebody else, and this case starts and kills processes")
                 }
             }

@@ -1,35 +1,19 @@
 //! [`Target`]: the driver that is judged, and how the suite comes to it.
 
-use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::Client;
 use crate::journal::Journal;
 use crate::launch::Launch;
-use crate::process::{Driver, StartError, connect, connect_by};
-
-/// Bytes to and from a driver.
-pub trait Pipe: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Pipe for T {}
-
-type Opened = io::Result<Pin<Box<dyn Pipe>>>;
+use crate::process::{Driver, StartError, connect};
 
 /// The driver that a run judges.
 #[derive(Clone)]
 pub enum Target {
     /// An executable. Only such a driver can be killed, and so judged whole.
     Spawned(Launch),
-    /// A driver that somebody else runs and has configured, at this socket.
+    /// A driver that somebody else runs and has configured, at this socket: another program, or the one that asks.
     Attached(PathBuf),
-    /// A driver within this process, reached through a pipe of memory.
-    Piped(Arc<dyn Fn() -> BoxFuture<'static, Opened> + Send + Sync>),
 }
 
 impl From<Launch> for Target {
@@ -39,21 +23,11 @@ impl From<Launch> for Target {
 }
 
 impl Target {
-    /// A driver within this process: `open` gives one end of a pipe whose other end the driver serves.
-    pub fn piped<Io: Pipe + 'static>(open: impl Fn() -> Io + Send + Sync + 'static) -> Self {
-        let open = Arc::new(open);
-        Target::Piped(Arc::new(move || {
-            let open = Arc::clone(&open);
-            async move { Ok(Box::pin(open()) as Pin<Box<dyn Pipe>>) }.boxed()
-        }))
-    }
-
     /// How a person names it.
     pub fn name(&self) -> String {
         match self {
             Target::Spawned(launch) => launch.command_line(),
             Target::Attached(socket) => format!("unix:{}", socket.display()),
-            Target::Piped(_) => "a pipe in this process".to_owned(),
         }
     }
 
@@ -61,7 +35,7 @@ impl Target {
     pub(crate) fn options(&self) -> String {
         match self {
             Target::Spawned(launch) => launch.options(),
-            Target::Attached(_) | Target::Piped(_) => format!("--attach={}", shell_words::quote(&self.name())),
+            Target::Attached(_) => format!("--attach={}", shell_words::quote(&self.name())),
         }
     }
 
@@ -84,11 +58,6 @@ impl Target {
                 return Ok((Some(driver), client));
             }
             Target::Attached(socket) => (connect(socket).await?, connect(socket).await?),
-            Target::Piped(open) => {
-                let open = Arc::clone(open);
-                let open = move || open().map_ok(TokioIo::new).boxed();
-                (connect_by(open.clone()).await?, connect_by(open).await?)
-            }
         };
         let client = Client::new(calls, streams, root.to_owned(), seed, journal);
         let capabilities = client.configure(Default::default()).await;

@@ -19,7 +19,6 @@ cases! { "backdoor":
     process Quick Writing [N6] "What a driver keeps for itself shows nowhere and collides with no path." => own_names,
     process Quick Writing [N4] "A link that leads out of the root is not followed, and nothing outside is touched." => links_out,
     process Quick Writing [R5] "Content that is shorter than its `info.size` is CORRUPT, never a short OK." => truncated,
-    process Quick Writing [E2 P2] "A fault of the back end is not NOT_FOUND." => folder_gone,
 }
 
 /// Every file below `folder`.
@@ -140,19 +139,4 @@ async fn truncated(launch: Launch) -> Outcome {
         Ok(()) => ensure(seen == wanted.len(), || format!("OK after {seen} bytes of {}", wanted.len())),
         error => refused("a Read of a content that became shorter", error, Reason::Corrupt).map(drop),
     }
-}
-
-async fn folder_gone(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.configured().await?;
-    let wanted = content(4, 5000);
-    client.put(&client.at("dir/a"), wanted.clone()).await?;
-    let file = file_of(&driver, &wanted)?;
-    // Something that no reading can get past, also not that of root: a folder where the content was.
-    fs::remove_file(&file)?;
-    fs::create_dir(&file)?;
-    fs::write(file.join("in-the-way"), "")?;
-    let read = client.get(&client.at("dir/a")).await;
-    ensure(read.is_err(), || "content that is no longer there is read".to_owned())?;
-    client.put(&client.at("dir/b"), "content").await.map(drop).map_err(Into::into)
 }

@@ -193,7 +193,7 @@ async fn suspended(launch: Launch) -> Outcome {
     let client = driver.configured().await?;
     let (a, b) = (client.at("a"), client.at("b"));
     client.put(&a, "first").await?;
-    driver.suspend()?;
+    driver.suspend().await?;
     let mut request = Request::new(MoveRequest { source: a.clone(), target: b.clone() });
     request.set_timeout(Duration::from_millis(200));
     let mut raw = client.raw();

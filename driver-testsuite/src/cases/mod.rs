@@ -6,6 +6,7 @@ mod configure;
 mod content;
 mod crash;
 mod deleting;
+mod descriptors;
 mod disk;
 mod errors;
 mod faults;
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         concurrency::CASES,
         errors::CASES,
         redirects::CASES,
+        descriptors::CASES,
         backdoor::CASES,
         disk::CASES,
         crash::CASES,

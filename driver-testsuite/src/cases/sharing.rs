@@ -144,7 +144,7 @@ async fn suspended_writer(launch: Launch) -> Outcome {
     let (staging, target) = (one.at("staging"), one.at("target"));
     let (old, new) = (content(4, 3 * unit), content(5, 3 * unit));
     let mut older = one.stage(&staging, &old[..unit]).await?;
-    first.suspend()?;
+    first.suspend().await?;
     // As far as the line holds it, this waits in the suspended process.
     let sending = async { older.send(Kind::Data(old.slice(unit..(unit + 60_000).min(3 * unit)))).await };
     let _ = timeout(Duration::from_secs(1), sending).await;
