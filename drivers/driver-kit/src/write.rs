@@ -21,7 +21,7 @@ use crate::sessions::Writer;
 use crate::store::Opened;
 
 /// The stream is acknowledged at least this often while data flows; the protocol asks for eight times less.
-const ACKNOWLEDGE_EVERY: usize = 512 << 10;
+const ACKNOWLEDGE_EVERY: usize = 256 << 10;
 
 /// Acknowledgements that wait for the caller to read them.
 const ANSWERS_MAX: usize = 16;

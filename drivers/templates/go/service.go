@@ -16,7 +16,7 @@ import (
 const (
 	inlineMax = 1 << 20   // content of Put and Get
 	chunkMax  = 1 << 20   // data of one message that comes
-	chunk     = 256 << 10 // data of one message that goes
+	chunk     = 128 << 10 // data of one message that goes
 	pageMax   = 1000
 )
 

@@ -24,7 +24,7 @@ from storagedriver.v1alpha1.storage_driver_pb2_grpc import StorageDriverServicer
 from store import Content, FolderStore
 
 MIB = 1 << 20
-CHUNK = 256 << 10
+CHUNK = 128 << 10
 # The contract asks for an acknowledgement eight times less often [W3]; the registry keeps the bytes until it has one.
 ACKNOWLEDGE_EVERY = 512 << 10
 THREADS = 32

@@ -9,7 +9,7 @@ use storagedriver_proto::limits::CHUNK_PREFERRED;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What all sessions share, beyond their own allowances.
-const SHARED: usize = 8 << 20;
+const SHARED: usize = 4 << 20;
 
 #[derive(Clone)]
 pub(super) struct Budget {

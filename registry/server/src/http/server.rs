@@ -39,7 +39,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(60);
 const LINGER: Linger = Linger { bytes: 1 << 30, time: Duration::from_secs(60) };
 const HEADER_COUNT_MAX: usize = 100;
 /// Bounds the headers of a request, and what is read at once of its body.
-const READ_BUFFER_MAX: usize = 128 << 10;
+const READ_BUFFER_MAX: usize = 64 << 10;
 const HTTP2_STREAMS_MAX: u32 = 100;
 const HTTP2_HEADER_BYTES_MAX: u32 = 64 << 10;
 const HTTP2_STREAM_WINDOW: u32 = 1 << 20;

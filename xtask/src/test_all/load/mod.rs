@@ -16,9 +16,8 @@ use memory::Watch;
 
 /// Half of them push a blob of their own, the others pull a common one.
 const CLIENTS: u64 = 50;
-/// What registry and driver together may use at any moment: a third more than was seen, since a machine that is busy
-/// keeps more bytes waiting.
-const MEMORY_MAX_MIB: u64 = 256;
+/// What registry and driver together may use at any moment.
+const MEMORY_MAX_MIB: u64 = 128;
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report, blob_mib: u64) {
     report.check(&format!("{CLIENTS} clients with blobs of {blob_mib} MiB"), || flat_memory(workshop, blob_mib));

@@ -2,6 +2,8 @@
 //!
 //! Clients send in pieces of any size; what goes on to the store goes in pieces of the size that costs it least.
 
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -19,7 +21,11 @@ pub(crate) struct Incoming {
     /// How many the client says there are.
     length: Option<u64>,
     received: u64,
+    /// The beginning of the next piece for the store. It has room for just that piece: the piece is kept until it is
+    /// persisted, and spare room with it.
     gathered: BytesMut,
+    /// What came last from the client and found no place in the pieces before.
+    surplus: Bytes,
 }
 
 impl Incoming {
@@ -28,7 +34,7 @@ impl Incoming {
         start: Option<u64>,
         length: Option<u64>,
     ) -> Self {
-        Incoming { content, start, length, received: 0, gathered: BytesMut::new() }
+        Incoming { content, start, length, received: 0, gathered: BytesMut::new(), surplus: Bytes::new() }
     }
 
     /// Refuses bytes that do not belong where the upload continues.
@@ -39,26 +45,38 @@ impl Incoming {
         }
     }
 
-    /// The next bytes to store: a large piece, or the last. After an error, what was gathered is to be had with [`Self::rest`].
+    /// The next bytes to store: a piece of the preferred size, or the last. After an error, what was gathered is to be had
+    /// with [`Self::rest`].
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
-        while let Some(piece) = self.content.next().await {
-            let piece = piece.map_err(|source| StorageError::BodyIncomplete { received: self.received, source })?;
-            self.count(piece.len())?;
-            if self.gathered.is_empty() && piece.len() >= CHUNK_PREFERRED {
+        loop {
+            if let Some(piece) = self.whole_piece() {
                 return Ok(Some(piece));
             }
-            self.gathered.extend_from_slice(&piece);
-            if self.gathered.len() >= CHUNK_PREFERRED {
-                return Ok(self.rest());
-            }
+            let Some(received) = self.content.next().await else { break };
+            self.surplus =
+                received.map_err(|source| StorageError::BodyIncomplete { received: self.received, source })?;
+            self.count(self.surplus.len())?;
         }
         self.check_end()?;
         Ok(self.rest())
     }
 
+    /// Gathers the surplus, as far as it fits into one piece, and gives the piece out when it is whole.
+    fn whole_piece(&mut self) -> Option<Bytes> {
+        if self.gathered.is_empty() && self.surplus.len() >= CHUNK_PREFERRED {
+            return Some(self.surplus.split_to(CHUNK_PREFERRED));
+        }
+        if !self.surplus.is_empty() && self.gathered.capacity() < CHUNK_PREFERRED {
+            self.gathered = BytesMut::with_capacity(CHUNK_PREFERRED);
+        }
+        let lacking = CHUNK_PREFERRED - self.gathered.len();
+        self.gathered.extend_from_slice(&self.surplus.split_to(lacking.min(self.surplus.len())));
+        if self.gathered.len() == CHUNK_PREFERRED { self.rest() } else { None }
+    }
+
     /// What has been gathered and not given out.
     pub(super) fn rest(&mut self) -> Option<Bytes> {
-        let rest = self.gathered.split().freeze();
+        let rest = mem::take(&mut self.gathered).freeze();
         Some(rest).filter(|rest| !rest.is_empty())
     }
 
@@ -102,14 +120,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_pieces_are_gathered_and_large_ones_passed_on() {
+    async fn what_comes_in_any_pieces_goes_on_in_pieces_of_one_size() {
         let half = CHUNK_PREFERRED / 2;
         let rows: [(&[usize], &[usize]); 5] = [
             (&[], &[]),
             (&[0, 1], &[1]),
             (&[half, half, 5], &[2 * half, 5]),
-            (&[3 * half, 3 * half], &[3 * half, 3 * half]),
-            (&[1, 3 * half], &[3 * half + 1]),
+            (&[3 * half, 3 * half], &[2 * half, 2 * half, 2 * half]),
+            (&[1, 3 * half], &[2 * half, half + 1]),
         ];
         for (pieces, expected) in rows {
             assert_eq!(sizes(incoming(pieces, None)).await.unwrap(), expected, "{pieces:?}");
