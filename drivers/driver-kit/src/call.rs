@@ -53,10 +53,18 @@ pub(crate) fn until<T: Send + 'static>(
 
 /// What a call came to, or how it panicked.
 pub(crate) fn outcome<T>(path: &str, caught: Result<Result<T>, Box<dyn Any + Send>>) -> Result<T, Status> {
-    let result = caught.unwrap_or_else(|_panic| {
+    unless_panicked(caught).map_err(|error| status(path, &error))
+}
+
+fn unless_panicked<T>(caught: Result<Result<T>, Box<dyn Any + Send>>) -> Result<T> {
+    caught.unwrap_or_else(|_panic| {
         Err(Error::new(ErrorKind::Internal, "the driver failed by a fault of its own; its log tells where"))
-    });
-    result.map_err(|error| status(path, &error))
+    })
+}
+
+/// Runs work of which a panic is an error like any other.
+pub(crate) async fn contained<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    unless_panicked(AssertUnwindSafe(work).catch_unwind().await)
 }
 
 /// When the caller stops waiting, by its `grpc-timeout`.

@@ -43,6 +43,11 @@ pub(crate) fn start_path(text: &str, base: &Path) -> Result<Option<Path>> {
     }
 }
 
+/// The version that content must have; any when there is none.
+pub(crate) fn if_version(text: &str) -> Option<&str> {
+    Some(text).filter(|version| !version.is_empty())
+}
+
 /// How many entries a page has.
 pub(crate) fn page_limit(wanted: u32) -> usize {
     let wanted = usize::try_from(wanted).unwrap_or(PAGE_MAX);

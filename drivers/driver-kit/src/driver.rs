@@ -2,6 +2,7 @@
 //!
 //! It is the minimum from which the kit makes the whole service; what every driver would do alike is not in it.
 
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::time::SystemTime;
 
@@ -149,6 +150,18 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<String>>> + Send {
         let _ = (path, method, expires_in, client_address);
         async { Err(Error::new(ErrorKind::Unsupported, "this driver gives no redirect URLs")) }
+    }
+
+    /// The file that is the content of `path`, opened for reading and nothing else, with an offset of its own. Its bytes
+    /// are those of the version told, whatever happens to the path, for as long as anybody holds the descriptor.
+    /// [`ErrorKind::Unsupported`] for content that has no such file; everything else as `read` has it.
+    fn descriptor(
+        &self,
+        path: &Path,
+        if_version: Option<&str>,
+    ) -> impl Future<Output = Result<(Info, OwnedFd)>> + Send {
+        let _ = (path, if_version);
+        async { Err(Error::new(ErrorKind::Unsupported, "this driver hands no descriptors over")) }
     }
 
     /// Opens the write session named `path` at `offset`: 0 starts it over, anything else drops what lies beyond it.

@@ -7,12 +7,14 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
+use storagedriver_proto::environment::{DESCRIPTOR_FD, DESCRIPTOR_SUFFIX, LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
 
 /// Everything a driver process is told at its start.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) socket: Socket,
+    /// Where descriptors are asked for; nobody does when there is none.
+    pub(crate) descriptor_socket: Option<Socket>,
     /// The pipe whose other end closes when the registry dies.
     pub(crate) liveness: Option<RawFd>,
     pub(crate) nonce: Vec<u8>,
@@ -69,9 +71,14 @@ impl Launch {
             (None, Some(path), None) => Socket::Path(path.into()),
             (None, None, None) => return Err(LaunchError::NobodyCalls(program.to_owned())),
         };
+        let descriptor_socket = match &socket {
+            Socket::Inherited(_) => descriptor(DESCRIPTOR_FD, &variable)?.map(Socket::Inherited),
+            Socket::Path(path) => Some(Socket::Path(beside(path))),
+        };
         let nonce = variable(NONCE).map_or(Some(Vec::new()), |text| parse_hex(text.to_str()?));
         let nonce = nonce.ok_or(LaunchError::Nonce)?;
-        Ok(Launch { socket, liveness: descriptor(LIVENESS_FD, &variable)?, nonce, configuration })
+        let liveness = descriptor(LIVENESS_FD, &variable)?;
+        Ok(Launch { socket, descriptor_socket, liveness, nonce, configuration })
     }
 }
 
@@ -108,6 +115,13 @@ fn socket_path(address: &OsString) -> Result<PathBuf, LaunchError> {
     path.map(PathBuf::from).ok_or_else(|| LaunchError::Listen(address.to_string_lossy().into_owned()))
 }
 
+/// The descriptor socket of a driver that binds `path`.
+fn beside(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(DESCRIPTOR_SUFFIX);
+    path.into()
+}
+
 fn descriptor(name: &'static str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<RawFd>, LaunchError> {
     let Some(text) = variable(name) else { return Ok(None) };
     let number = text.to_str().and_then(|text| text.parse().ok());
@@ -135,14 +149,22 @@ mod tests {
     }
 
     fn launch(socket: Socket) -> Launch {
-        Launch { socket, liveness: None, nonce: Vec::new(), configuration: None }
+        let descriptor_socket = match &socket {
+            Socket::Inherited(_) => None,
+            Socket::Path(path) => Some(Socket::Path(format!("{}.fd", path.display()).into())),
+        };
+        Launch { socket, descriptor_socket, liveness: None, nonce: Vec::new(), configuration: None }
     }
 
     #[test]
     fn a_registry_names_a_socket() {
-        let all = [(LISTEN_FD, "3"), (LIVENESS_FD, "4"), (NONCE, "00fFa1")];
+        let all = [(LISTEN_FD, "3"), (LIVENESS_FD, "4"), (NONCE, "00fFa1"), (DESCRIPTOR_FD, "5")];
         let told = Launch { liveness: Some(4), nonce: vec![0, 0xff, 0xa1], ..launch(Socket::Inherited(3)) };
+        assert_eq!(read(&[], &all[..3]), Ok(Launch { nonce: told.nonce.clone(), ..told }));
+        let told = Launch { descriptor_socket: Some(Socket::Inherited(5)), ..read(&[], &all[..3]).unwrap() };
         assert_eq!(read(&[], &all), Ok(told));
+        let own = [(SOCKET, "/run/d.sock"), (DESCRIPTOR_FD, "5")];
+        assert_eq!(read(&[], &own), Ok(launch(Socket::Path("/run/d.sock".into()))));
         assert_eq!(read(&[], &[(SOCKET, "/run/d.sock")]), Ok(launch(Socket::Path("/run/d.sock".into()))));
         assert_eq!(read(&[], &[(SOCKET, "/d"), (LISTEN_FD, "7")]), Ok(launch(Socket::Inherited(7))));
     }

@@ -3,26 +3,21 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::RawFd;
-use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
-use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::fs::Mode;
-use rustix::process::umask;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::UnixListener;
 use tokio::net::unix::pipe;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::descriptor::adopt;
 use crate::driver::StorageDriver;
-use crate::launch::{Launch, Socket, read_configuration};
+use crate::launch::{Launch, read_configuration};
+use crate::listen::{listen_for_calls, listen_for_descriptors};
 use crate::logs;
 use crate::server::Server;
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the driver `D` as this process was started to, until it is told to stop. Call it from `main`, once.
 pub fn serve<D: StorageDriver>() -> ExitCode {
@@ -58,8 +53,11 @@ fn run<D: StorageDriver>(launch: Launch) -> Result<(), Problem> {
 async fn run_until_stopped<D: StorageDriver>(launch: Launch) -> Result<(), Problem> {
     let stop = stop_signal()?;
     let registry_gone = end_of_pipe(launch.liveness)?;
-    let listener = listen(&launch.socket)?;
-    let server = Server::<D>::new(launch.nonce);
+    let listener = listen_for_calls(&launch.socket)?;
+    let server = match listen_for_descriptors(launch.descriptor_socket.as_ref())? {
+        Some(socket) => Server::<D>::with_descriptor_socket(launch.nonce, socket)?,
+        None => Server::<D>::new(launch.nonce),
+    };
     if let Some(file) = &launch.configuration {
         server.configure(read_configuration(file)?).await?;
     }
@@ -95,39 +93,4 @@ fn end_of_pipe(number: Option<RawFd>) -> io::Result<impl Future<Output = ()>> {
             None => std::future::pending().await,
         }
     })
-}
-
-fn listen(socket: &Socket) -> Result<UnixListener, Problem> {
-    let listener = match socket {
-        Socket::Inherited(number) => inherited(*number)
-            .map_err(|problem| format!("descriptor {number} is not a listening Unix socket: {problem}"))?,
-        Socket::Path(path) => {
-            bind(path).map_err(|problem| format!("the socket {} cannot be bound: {problem}", path.display()))?
-        }
-    };
-    listener.set_nonblocking(true)?;
-    Ok(UnixListener::from_std(listener)?)
-}
-
-fn inherited(number: RawFd) -> io::Result<StdListener> {
-    let descriptor = adopt(number)?;
-    if !rustix::net::sockopt::socket_acceptconn(&descriptor)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
-    }
-    let listener = StdListener::from(descriptor);
-    listener.local_addr().map(|_| listener)
-}
-
-/// Binds `path`, for the user of this process alone, replacing the socket that a dead process left there.
-fn bind(path: &Path) -> io::Result<StdListener> {
-    if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
-        if StdStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves on it"));
-        }
-        std::fs::remove_file(path)?;
-    }
-    let usual = umask(Mode::from_raw_mode(0o177));
-    let listener = StdListener::bind(path);
-    umask(usual);
-    listener
 }

@@ -1,9 +1,10 @@
-//! [`Server`]: one store served on one listening socket, from the first connection to the end of the drain.
+//! [`Server`]: one store served on its listening sockets, from the first connection to the end of the drain.
 //!
 //! It knows nothing of processes, signals and inherited descriptors.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +28,13 @@ use crate::handshake::Handshake;
 use crate::health::Health;
 use crate::service::Service;
 use crate::store::{Origin, Store};
+use crate::{descriptors, packets};
 
 /// How long calls in flight may go on once the driver was asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long accepting connections rests when the process has run out of descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a stream may send before it is read.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -47,12 +49,20 @@ const STREAMS_MAX: u32 = 1 << 16;
 pub struct Server<D: StorageDriver> {
     store: Arc<Store<D>>,
     nonce: Bytes,
+    descriptors: Option<packets::Listener>,
 }
 
 impl<D: StorageDriver> Server<D> {
     /// A driver that waits for Configure. `nonce` is echoed in the handshake.
     pub fn new(nonce: impl Into<Bytes>) -> Self {
-        Server { store: Arc::new(Store::new()), nonce: nonce.into() }
+        Server { store: Arc::new(Store::new(false)), nonce: nonce.into(), descriptors: None }
+    }
+
+    /// A driver like [`new`](Self::new), from which descriptors can be had over `socket`: a listening Unix socket of type
+    /// SOCK_SEQPACKET.
+    pub fn with_descriptor_socket(nonce: impl Into<Bytes>, socket: OwnedFd) -> io::Result<Self> {
+        let descriptors = Some(packets::Listener::new(socket)?);
+        Ok(Server { store: Arc::new(Store::new(true)), nonce: nonce.into(), descriptors })
     }
 
     /// Configures the driver in the place of the registry, whose Configure may then come without parameters.
@@ -66,12 +76,13 @@ impl<D: StorageDriver> Server<D> {
         let health_service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let health = Arc::new(Health::new(reporter, Arc::clone(&self.store)).await);
         let draining = CancellationToken::new();
-        let serving = transport()
+        let handing_over = descriptors::serve(self.descriptors, Arc::clone(&self.store), draining.clone());
+        let calls = transport()
             .add_service(health_service)
             .add_service(HandshakeServer::new(Handshake::<D>::new(self.nonce)))
             .add_service(StorageDriverServer::new(Service::new(self.store, Arc::clone(&health))))
             .serve_with_incoming_shutdown(connections(listener), draining.clone().cancelled_owned());
-        let mut serving = pin!(serving);
+        let mut serving = pin!(async { tokio::join!(calls, handing_over).0 });
         tokio::select! {
             ended = &mut serving => return ended.map_err(io::Error::other),
             () = health.watch() => {}

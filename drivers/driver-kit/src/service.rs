@@ -35,7 +35,7 @@ impl<D: StorageDriver> Service<D> {
         let opened = self.store.opened()?;
         let path = check::content_path(&request.path)?;
         let range = ReadRange { offset: request.offset, length: request.length };
-        let if_version = Some(request.if_version.as_str()).filter(|version| !version.is_empty());
+        let if_version = check::if_version(&request.if_version);
         read::messages(opened.driver.read(&path, range, if_version).await?, range)
     }
 

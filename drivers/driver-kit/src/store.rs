@@ -23,6 +23,8 @@ pub(crate) enum Origin {
 /// The one store of this process.
 pub(crate) struct Store<D: StorageDriver> {
     opened: OnceCell<Arc<Opened<D>>>,
+    /// There is a socket over which descriptors can be had.
+    has_descriptor_socket: bool,
 }
 
 /// A store that serves.
@@ -35,14 +37,15 @@ pub(crate) struct Opened<D: StorageDriver> {
 }
 
 impl<D: StorageDriver> Store<D> {
-    pub(crate) fn new() -> Self {
-        Store { opened: OnceCell::new() }
+    pub(crate) fn new(has_descriptor_socket: bool) -> Self {
+        Store { opened: OnceCell::new(), has_descriptor_socket }
     }
 
     /// Opens the store, or compares with the parameters it was opened with. Of two at once the second waits; a failed
     /// or abandoned attempt leaves nothing behind.
     pub(crate) async fn configure(&self, parameters: BTreeMap<String, String>, origin: Origin) -> Result<Capabilities> {
-        let opened = self.opened.get_or_try_init(|| Opened::new(parameters.clone(), origin)).await?;
+        let open = || Opened::new(parameters.clone(), origin, self.has_descriptor_socket);
+        let opened = self.opened.get_or_try_init(open).await?;
         opened.check_same(&parameters)?;
         Ok(opened.capabilities.clone())
     }
@@ -62,11 +65,13 @@ impl<D: StorageDriver> Store<D> {
 }
 
 impl<D: StorageDriver> Opened<D> {
-    async fn new(values: BTreeMap<String, String>, origin: Origin) -> Result<Arc<Self>> {
+    /// What a driver can do and nobody can ask it for is not declared.
+    async fn new(values: BTreeMap<String, String>, origin: Origin, has_descriptor_socket: bool) -> Result<Arc<Self>> {
         let mut parameters = Parameters::new(values.clone());
         let driver = D::configure(&mut parameters).await?;
         parameters.finish()?;
-        let capabilities = driver.capabilities();
+        let mut capabilities = driver.capabilities();
+        capabilities.descriptors &= has_descriptor_socket;
         Ok(Arc::new(Opened { driver, capabilities, sessions: Sessions::new(), parameters: values, origin }))
     }
 

@@ -74,8 +74,14 @@ impl From<pb::redirect_url_request::Method> for RedirectMethod {
     }
 }
 
-/// The status that tells the registry of `error`. The causes stay here, in the log: they may name paths of the host.
+/// The status that tells the registry of `error`.
 pub(crate) fn status(path: &str, error: &Error) -> Status {
+    let (detail, message) = failure(path, error);
+    to_status(&detail, &message)
+}
+
+/// What the registry is told of `error`. The causes stay here, in the log: they may name paths of the host.
+pub(crate) fn failure(path: &str, error: &Error) -> (pb::StorageError, String) {
     log(path, error);
     let mut detail = pb::StorageError { path: clip(path, PATH_MAX).to_owned(), ..Default::default() };
     detail.set_reason(reason(error.kind()));
@@ -85,7 +91,7 @@ pub(crate) fn status(path: &str, error: &Error) -> Status {
         ErrorKind::Unavailable { may_have_happened } => detail.may_have_happened = may_have_happened,
         _ => {}
     }
-    to_status(&detail, clip(&error.to_string(), MESSAGE_MAX))
+    (detail, clip(&error.to_string(), MESSAGE_MAX).to_owned())
 }
 
 fn wire_duration<T: TryFrom<Duration>>(duration: Duration) -> Option<T> {

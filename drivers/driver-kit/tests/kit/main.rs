@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod descriptors;
 mod failures;
 mod life;
 mod sessions;

@@ -1,6 +1,8 @@
 //! A driver whose paths are commands, served within the test on a socket of its own.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -67,7 +69,7 @@ impl StorageDriver for Stub {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { read_only: self.read_only, ..Capabilities::new(Durability::Volatile) }
+        Capabilities { read_only: self.read_only, descriptors: true, ..Capabilities::new(Durability::Volatile) }
     }
 
     async fn probe(&self) -> Result<()> {
@@ -117,6 +119,23 @@ impl StorageDriver for Stub {
             _ => head.boxed(),
         };
         Ok(Content { info: info(size), stream })
+    }
+
+    /// A file that says its path.
+    async fn descriptor(&self, path: &Path, if_version: Option<&str>) -> Result<(Info, OwnedFd)> {
+        match path.as_str() {
+            "/panic" => panic!("asked to"),
+            "/hang" => self.state.hang().await,
+            "/slow" => tokio::time::sleep(Duration::from_millis(200)).await,
+            _ => {}
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(path.as_str().as_bytes()).unwrap();
+        match if_version {
+            Some(version) if version != "1" => Err(Error::new(ErrorKind::VersionMismatch, "it is 1")),
+            _ if path.as_str() == "/prefix" => Ok((Info::Prefix, file.into())),
+            _ => Ok((info(path.as_str().len() as u64), file.into())),
+        }
     }
 
     async fn list(&self, _path: &Path, _start_after: Option<&str>, _limit: usize) -> Result<Page> {

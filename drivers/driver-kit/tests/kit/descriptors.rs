@@ -1,0 +1,184 @@
+//! The descriptor socket, on a server within the test.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read as _, Seek as _};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use driver_kit::Server;
+use prost::Message as _;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags,
+    SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, socket_with, sockopt,
+};
+use storagedriver_proto::v1alpha1::descriptor_response::Kind;
+use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse};
+use tempfile::TempDir;
+
+use crate::stub::{Served, Stub, configuration, soon, until_dropped};
+
+fn packet_socket() -> OwnedFd {
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+/// Who asks for descriptors, and waits for nothing longer than 15 seconds.
+struct Asker(OwnedFd);
+
+/// A server with a descriptor socket, and the way to that.
+struct Socket {
+    address: SocketAddrUnix,
+    _folder: TempDir,
+}
+
+impl Socket {
+    fn server() -> (Self, Server<Stub>) {
+        let folder = tempfile::tempdir().unwrap();
+        let address = SocketAddrUnix::new(folder.path().join("stub.sock.fd")).unwrap();
+        let listener = packet_socket();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 64).unwrap();
+        let server = Server::with_descriptor_socket(Vec::new(), listener).unwrap();
+        (Socket { address, _folder: folder }, server)
+    }
+
+    async fn configured() -> (Self, Served) {
+        let (socket, server) = Self::server();
+        server.configure(Default::default()).await.unwrap();
+        (socket, Served::start(server))
+    }
+
+    fn connect(&self) -> Asker {
+        let socket = packet_socket();
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_secs(15))).unwrap();
+        rustix::net::connect(&socket, &self.address).unwrap();
+        Asker(socket)
+    }
+}
+
+impl Asker {
+    fn send(&self, packet: &[u8]) {
+        sendmsg(&self.0, &[IoSlice::new(packet)], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL).unwrap();
+    }
+
+    fn ask(&self, path: &str, if_version: &str) {
+        let request = DescriptorRequest { path: path.to_owned(), if_version: if_version.to_owned() };
+        self.send(&request.encode_to_vec());
+    }
+
+    /// What came, and with which descriptors; `None` at the end of the connection.
+    async fn answer(&self) -> Option<(Kind, Vec<OwnedFd>)> {
+        let socket = self.0.try_clone().unwrap();
+        tokio::task::spawn_blocking(move || receive(&socket)).await.unwrap()
+    }
+
+    async fn refused(&self) -> Reason {
+        match self.answer().await {
+            Some((Kind::Failure(failure), none)) if none.is_empty() => failure.error.unwrap().reason(),
+            other => panic!("no failure: {other:?}"),
+        }
+    }
+
+    async fn content(&self) -> String {
+        let Some((Kind::Info(info), mut descriptors)) = self.answer().await else { panic!("no info") };
+        assert_eq!(descriptors.len(), 1);
+        let (mut file, mut text) = (File::from(descriptors.remove(0)), String::new());
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(info.size, text.len() as u64);
+        text
+    }
+}
+
+fn receive(socket: &OwnedFd) -> Option<(Kind, Vec<OwnedFd>)> {
+    let (mut packet, mut space) = ([0; 8192], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))]);
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut packet)], &mut control, RecvFlags::CMSG_CLOEXEC);
+    let length = received.unwrap().bytes;
+    let descriptors = control.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    let descriptors = descriptors.collect();
+    let answer = (length > 0).then(|| DescriptorResponse::decode(&packet[..length]).unwrap());
+    answer.map(|answer| (answer.kind.unwrap(), descriptors))
+}
+
+#[tokio::test]
+async fn a_request_is_answered_with_info_and_one_descriptor_or_with_a_failure_and_none() {
+    let (socket, server) = Socket::server();
+    let served = Served::start(server);
+    let asker = socket.connect();
+    asker.ask("/a", "");
+    assert_eq!(asker.refused().await, Reason::NotConfigured);
+    let mut client = StorageDriverClient::new(served.connect().await);
+    let answer = client.configure(configuration(&[])).await.unwrap().into_inner();
+    assert!(answer.capabilities.unwrap().descriptors);
+    for (path, version) in [("/a", ""), ("/a/b", "1")] {
+        asker.ask(path, version);
+        assert_eq!(asker.content().await, path);
+    }
+    let rows = [
+        ("/a", "2", Reason::VersionMismatch),
+        ("", "1", Reason::PathInvalid),
+        ("/", "", Reason::PathInvalid),
+        ("/prefix", "", Reason::NotFound),
+        ("/panic", "", Reason::Internal),
+    ];
+    for (path, version, reason) in rows {
+        asker.ask(path, version);
+        assert_eq!(asker.refused().await, reason, "{path:?}");
+    }
+    asker.ask("/after/a/panic", "");
+    assert_eq!(asker.content().await, "/after/a/panic");
+}
+
+#[tokio::test]
+async fn what_nobody_can_ask_for_is_not_declared() {
+    let (served, mut client) = Served::configured(&[]).await;
+    let answer = client.configure(configuration(&[])).await.unwrap().into_inner();
+    assert!(!answer.capabilities.unwrap().descriptors);
+    drop(served);
+}
+
+#[tokio::test]
+async fn what_is_no_request_ends_its_connection_alone() {
+    let (socket, _served) = Socket::configured().await;
+    let other = socket.connect();
+    for packet in [&[][..], &[0xff; 16], &[0; 4097]] {
+        let asker = socket.connect();
+        asker.send(packet);
+        assert!(asker.answer().await.is_none(), "{} bytes are answered", packet.len());
+        other.ask("/a", "");
+        assert_eq!(other.content().await, "/a");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_drops_its_work() {
+    let (socket, served) = Socket::configured().await;
+    let asker = socket.connect();
+    asker.ask("/hang", "");
+    asker.ask("/a", "");
+    drop(asker);
+    until_dropped(&mut StorageDriverClient::new(served.connect().await), 1).await;
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_was_received_and_ends_the_connections() {
+    let (socket, served) = Socket::configured().await;
+    let (asker, idle) = (socket.connect(), socket.connect());
+    idle.ask("/idle", "");
+    assert_eq!(idle.content().await, "/idle");
+    for path in ["/slow", "/a", "/b"] {
+        asker.ask(path, "");
+    }
+    served.stop.cancel();
+    for path in ["/slow", "/a", "/b"] {
+        assert_eq!(asker.content().await, path);
+    }
+    assert!(asker.answer().await.is_none() && idle.answer().await.is_none());
+    soon(served.ended).await.unwrap().unwrap();
+}
