@@ -5,13 +5,15 @@
 
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Stat, fstat, fsync, unlinkat};
+use rustix::fs::{AtFlags, Mode, Stat, fstat, fsync, openat, unlinkat};
 use rustix::io;
 
 use crate::error::{no_session, not_found, offset_invalid, writing};
 use crate::info::{content, size, stamp};
 use crate::put::Source;
-use crate::root::split;
+use crate::read::content_of;
+use crate::root::{FILE, split};
+use crate::staged::find_staged;
 use crate::store::Store;
 
 /// How a session is to be published.
@@ -29,21 +31,14 @@ impl Store {
         if path == target {
             return Err(Error::new(ErrorKind::RequestInvalid, "a session cannot be committed to its own staging path"));
         }
-        self.end_session(path, || match self.staged_of_length(path, terms.size)? {
-            Some(file) if terms.if_absent => self.publish_staged(&file, path, target, terms),
-            Some(file) => match self.content_of_length(target, terms.size)? {
-                Some(there) => self.keep(&there, path, target),
-                None => self.publish_staged(&file, path, target, terms),
+        self.end_session(path, |staging| match staged_of_length(staging, terms.size)? {
+            Some((place, file)) if terms.if_absent => self.publish_staged(&file, place, target, terms),
+            Some((place, file)) => match self.content_of_length(target, terms.size)? {
+                Some(there) => self.keep(&there, place, target),
+                None => self.publish_staged(&file, place, target, terms),
             },
             None => self.committed_before(target, terms.size),
         })
-    }
-
-    fn staged_of_length(&self, path: &Path, length: u64) -> Result<Option<OwnedFd>> {
-        match self.find_staged(path)? {
-            Some((_, stat)) if size(&stat) != length => Err(offset_invalid(size(&stat))),
-            found => Ok(found.map(|(file, _)| file)),
-        }
     }
 
     fn content_of_length(&self, path: &Path, length: u64) -> Result<Option<(OwnedFd, Stat)>> {
@@ -54,22 +49,19 @@ impl Store {
         }
     }
 
-    fn publish_staged(&self, file: &OwnedFd, path: &Path, target: &Path, terms: Terms) -> Result<Info> {
+    fn publish_staged(&self, file: &OwnedFd, place: &Source<'_>, target: &Path, terms: Terms) -> Result<Info> {
         let info = seal(file, terms.is_synced).map_err(|errno| {
-            self.discard(path);
+            place.discard();
             writing(errno)
         })?;
-        let (folder, name) = self.existing_folder(path)?.ok_or_else(no_session)?;
-        self.publish(&Source { folder: &folder, name }, target, terms.if_absent)?;
+        self.publish(place, target, terms.if_absent)?;
         Ok(info)
     }
 
     /// The target has this content already: it stays, and the staged copy goes.
-    fn keep(&self, there: &(OwnedFd, Stat), path: &Path, target: &Path) -> Result<Info> {
+    fn keep(&self, there: &(OwnedFd, Stat), place: &Source<'_>, target: &Path) -> Result<Info> {
         let info = self.make_durable(there, target)?;
-        if let Some((folder, name)) = self.existing_folder(path)? {
-            unlinkat(&folder, name, AtFlags::empty()).map_err(writing)?;
-        }
+        unlinkat(place.folder, place.name, AtFlags::empty()).map_err(writing)?;
         Ok(info)
     }
 
@@ -88,15 +80,24 @@ impl Store {
     }
 
     pub(crate) fn rename(&self, source: &Path, target: &Path) -> Result<Info> {
-        let info = self.end_session(source, || {
-            let (_, stat) = self.open_content(source)?;
-            let (folder, name) = self.existing_folder(source)?.ok_or_else(not_found)?;
-            self.publish(&Source { folder: &folder, name }, target, false)?;
-            self.syncs.sync(&folder).map_err(writing)?;
+        let info = self.end_session(source, |place| {
+            let place = place.ok_or_else(not_found)?;
+            let (_, stat) = content_of(openat(place.folder, place.name, FILE, Mode::empty()))?;
+            self.publish(place, target, false)?;
+            self.syncs.sync(place.folder).map_err(writing)?;
             Ok(content(&stat))
         })?;
         self.prune(&split(source)?.0);
         Ok(info)
+    }
+}
+
+/// The staged file, which must have this length.
+fn staged_of_length<'a>(place: Option<&'a Source<'a>>, length: u64) -> Result<Option<(&'a Source<'a>, OwnedFd)>> {
+    let Some(place) = place else { return Ok(None) };
+    match find_staged(place)? {
+        Some((_, stat)) if size(&stat) != length => Err(offset_invalid(size(&stat))),
+        found => Ok(found.map(|(file, _)| (place, file))),
     }
 }
 

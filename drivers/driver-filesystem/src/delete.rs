@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::entries::is_occupied;
 use crate::error::writing;
+use crate::marker;
 use crate::pool::Stop;
 use crate::root::split;
 use crate::store::Store;
@@ -32,8 +33,11 @@ impl Store {
 
     fn finish_delete(&self, path: &Path, folder: &OwnedFd) -> Result<()> {
         self.syncs.sync(folder).map_err(writing)?;
-        self.remove_marker(path);
-        self.prune(&split(path)?.0);
+        let (above, name) = split(path)?;
+        if self.settings.shared {
+            marker::remove_idle(folder, name);
+        }
+        self.prune(&above);
         Ok(())
     }
 

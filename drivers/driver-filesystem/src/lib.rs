@@ -9,6 +9,7 @@ mod delete;
 mod entries;
 mod error;
 mod folders;
+mod handover;
 mod hardened;
 mod info;
 mod list;
@@ -27,6 +28,7 @@ mod sync;
 mod tree;
 mod workspace;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use driver_kit::{
@@ -74,10 +76,10 @@ impl StorageDriver for Filesystem {
     fn capabilities(&self) -> Capabilities {
         let settings = &self.store.settings;
         Capabilities {
-            // A reader takes no lock, so others may write what it reads.
-            shared: settings.shared || settings.read_only,
+            shared: settings.may_be_written_by_others(),
             read_only: settings.read_only,
             if_absent: self.store.writer().is_ok_and(|writer| writer.can_rename_without_replacing),
+            descriptors: self.store.hands_over(),
             ..Capabilities::new(Durability::Power)
         }
     }
@@ -106,6 +108,11 @@ impl StorageDriver for Filesystem {
         let permit = self.pool.file().await?;
         let (info, reader) = self.run(move |store, _| store.open_reader(&path, range, version.as_deref())).await?;
         Ok(Content { info, stream: reader.stream(self.pool.clone(), permit) })
+    }
+
+    async fn descriptor(&self, path: &Path, if_version: Option<&str>) -> Result<(Info, OwnedFd)> {
+        let (path, version) = (path.clone(), if_version.map(str::to_owned));
+        self.run(move |store, _| store.hand_over(&path, version.as_deref())).await
     }
 
     async fn list(&self, path: &Path, start_after: Option<&str>, limit: usize) -> Result<Page> {

@@ -3,12 +3,13 @@
 //! Beside the staged file, in a folder whose name no path can have, lies a file of the same name with sixteen random bytes:
 //! the mark of the newest writer. Every write happens under a lock on that file and after a look at the mark. Whoever takes
 //! the session over replaces the mark under the same lock; so when it has the lock no older write is under way, and none
-//! can follow. Commit and Delete remove the file; a writer that still has it open sees that it has no name any more. The
-//! folder is part of the upload's own, and goes with it.
+//! can follow. Commit and Delete remove the file, under its lock too: were it removed under a writer, the next to look would
+//! make another, and publish what is still being written. A writer that has the removed one open sees that it has no name
+//! any more. The folder is part of the upload's own, and goes with it.
 
 use driver_kit::Result;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::{self, Errno};
 
 use crate::error::{fenced, no_session, writing};
@@ -68,6 +69,14 @@ impl Locked {
         })
     }
 
+    /// Removes the marker, of the session `name` in the folder `above`, which is over.
+    pub(crate) fn remove(self, above: &OwnedFd, name: &str) {
+        if let Ok(folder) = openat(above, MARKERS, FOLDER, Mode::empty()) {
+            let _ = unlinkat(&folder, name, AtFlags::empty());
+            let _ = unlinkat(above, MARKERS, AtFlags::REMOVEDIR);
+        }
+    }
+
     fn set(&self, mark: Vec<u8>) -> io::Result<()> {
         write_all(&self.file, 0, &[mark.into()])
     }
@@ -94,11 +103,18 @@ impl Marker {
     }
 }
 
-/// Removes the marker of the session `name`. One that stays takes a few bytes until its folder is deleted.
-pub(crate) fn remove(above: &OwnedFd, name: &str) {
-    if let Ok(folder) = openat(above, MARKERS, FOLDER, Mode::empty()) {
-        let _ = unlinkat(&folder, name, AtFlags::empty());
-        let _ = unlinkat(above, MARKERS, AtFlags::REMOVEDIR);
+/// Removes the marker of a session that was deleted, unless somebody is at it: a writer who has not noticed, or a new one.
+/// One that stays takes a few bytes until its folder is deleted.
+pub(crate) fn remove_idle(above: &OwnedFd, name: &str) {
+    let Ok(file) =
+        openat(above, MARKERS, FOLDER, Mode::empty()).and_then(|folder| openat(&folder, name, WRITABLE, Mode::empty()))
+    else {
+        return;
+    };
+    let is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let is_deleted = statat(above, name, AtFlags::SYMLINK_NOFOLLOW).err() == Some(Errno::NOENT);
+    if is_locked && is_deleted && has_name(&file) == Ok(true) {
+        Locked { file }.remove(above, name);
     }
 }
 
@@ -144,7 +160,7 @@ mod tests {
         assert_eq!(standing(&first), None);
         let second = claim();
         assert_eq!((standing(&first), standing(&second)), (Some(ErrorKind::Fenced), None));
-        remove(&folder, "data");
+        remove_idle(&folder, "data");
         assert_eq!(standing(&second), Some(ErrorKind::NotFound));
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
         assert!(Locked::new(&folder, &"n".repeat(255)).is_ok());
@@ -161,6 +177,36 @@ mod tests {
         assert_eq!(standing(&writer), None);
         locked().revoked_while(|| Ok(())).unwrap();
         assert_eq!(standing(&writer), Some(ErrorKind::Fenced));
+    }
+
+    #[test]
+    fn a_marker_goes_when_its_session_is_gone_and_nobody_writes() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let (staged, marker) = (place.path().join("data"), place.path().join("~writers/data"));
+        std::fs::write(&staged, "").unwrap();
+        let writer = Locked::new(&folder, "data").unwrap().claim().unwrap();
+        remove_idle(&folder, "data");
+        assert!(marker.exists(), "there is a session");
+        std::fs::remove_file(&staged).unwrap();
+        let held = writer.hold().unwrap();
+        remove_idle(&folder, "data");
+        assert!(marker.exists(), "a write is under way");
+        drop(held);
+        remove_idle(&folder, "data");
+        assert!(!marker.exists());
+    }
+
+    #[test]
+    fn who_waits_for_a_marker_that_is_removed_gets_another() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
+        let first = Locked::new(&folder, "data").unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| Locked::new(&folder, "data").unwrap());
+            first.remove(&folder, "data");
+            assert_eq!(has_name(&second.join().unwrap().file), Ok(true));
+        });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use driver_kit::limits::CHUNK_PREFERRED;
 use driver_kit::{Bytes, ContentStream, Error, ErrorKind, Info, Path, ReadRange, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Stat, fstat};
+use rustix::io;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::entries::is_occupied;
@@ -40,12 +41,17 @@ impl Store {
 
     /// The file that is the content of `path`.
     pub(crate) fn open_content(&self, path: &Path) -> Result<(OwnedFd, Stat)> {
-        let file = present(self.root.open(path, FILE)).map_err(reading)?.ok_or_else(not_found)?;
-        let stat = fstat(&file).map_err(reading)?;
-        match kind(&stat) {
-            FileType::RegularFile => Ok((file, stat)),
-            FileType::Directory => Err(not_found()),
-            _ => Err(foreign()),
+        content_of(self.root.open(path, FILE))
+    }
+
+    /// The file that is the content of `path`, of this version if one is named, with what is known of it.
+    pub(crate) fn open_version(&self, path: &Path, version: Option<&str>) -> Result<(OwnedFd, Stat)> {
+        let (file, stat) = self.open_content(path)?;
+        match content(&stat) {
+            Info::Content { version: stored, .. } if version.is_some_and(|version| version != stored) => {
+                Err(Error::new(ErrorKind::VersionMismatch, "the content was replaced"))
+            }
+            _ => Ok((file, stat)),
         }
     }
 
@@ -56,11 +62,8 @@ impl Store {
     }
 
     pub(crate) fn open_reader(&self, path: &Path, range: ReadRange, version: Option<&str>) -> Result<(Info, Reader)> {
-        let (file, stat) = self.open_content(path)?;
+        let (file, stat) = self.open_version(path, version)?;
         let (info, size) = (content(&stat), size(&stat));
-        if matches!(&info, Info::Content { version: stored, .. } if version.is_some_and(|version| version != stored)) {
-            return Err(Error::new(ErrorKind::VersionMismatch, "the content was replaced"));
-        }
         if range.offset > size {
             return Err(offset_invalid(size));
         }
@@ -86,6 +89,17 @@ impl Reader {
         let piece = read_exactly(&self.file, self.offset, left.min(CHUNK_PREFERRED))?;
         self.offset += piece.len() as u64;
         Ok(piece)
+    }
+}
+
+/// What was opened for reading, if it is content.
+pub(crate) fn content_of(opened: io::Result<OwnedFd>) -> Result<(OwnedFd, Stat)> {
+    let file = present(opened).map_err(reading)?.ok_or_else(not_found)?;
+    let stat = fstat(&file).map_err(reading)?;
+    match kind(&stat) {
+        FileType::RegularFile => Ok((file, stat)),
+        FileType::Directory => Err(not_found()),
+        _ => Err(foreign()),
     }
 }
 

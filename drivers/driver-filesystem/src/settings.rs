@@ -21,6 +21,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// A reader takes no lock, so others may write what it reads.
+    pub(crate) fn may_be_written_by_others(&self) -> bool {
+        self.shared || self.read_only
+    }
+
     pub(crate) fn take(parameters: &mut Parameters) -> Result<Self> {
         let threads = parameters.take_parsed("maxthreads")?.unwrap_or(THREADS_DEFAULT);
         Ok(Settings {

@@ -1,7 +1,8 @@
 //! [`Staged`]: the file of a write session, which lies at the staging path itself, as distribution has it.
 //!
 //! A file that has been published is never written to: publishing renames it away from the staging path with every writer
-//! fenced, and a file that has a second name is not continued.
+//! fenced and none in the middle of a write, and a file that has a second name is not continued. Whoever opens a session,
+//! publishes it or moves what is at its path does all of that in one folder and under one lock there.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -9,15 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use driver_kit::{Bytes, Path, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Advice, AtFlags, FileType, OFlags, Stat, fadvise, fdatasync, fstat, ftruncate, openat, unlinkat};
+use rustix::fs::{
+    Advice, AtFlags, FileType, Mode, OFlags, Stat, fadvise, fdatasync, fstat, ftruncate, openat, unlinkat,
+};
 use rustix::io::{self, Errno};
 
 use crate::claims::Claim;
 use crate::error::{fenced, foreign, no_session, offset_invalid, writing};
 use crate::info::{kind, size};
-use crate::marker::{self, Locked, Marker};
+use crate::marker::{Locked, Marker};
 use crate::positional::write_all;
-use crate::root::{WRITABLE, present, split};
+use crate::put::Source;
+use crate::root::{FOLDER, WRITABLE, present, split};
 use crate::store::Store;
 use crate::workspace::CONTENT;
 
@@ -49,7 +53,7 @@ impl Store {
 
     fn start_over(&self, path: &Path) -> Result<(OwnedFd, Option<Marker>)> {
         let (_, opened) = self.in_folder(path, |folder, name| {
-            let locked = self.lock_marker(folder, name)?;
+            let locked = self.lock_marker(path, folder, name)?;
             match unlinkat(folder, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
@@ -62,8 +66,9 @@ impl Store {
 
     fn go_on(&self, path: &Path, offset: u64) -> Result<(OwnedFd, Option<Marker>)> {
         let (folder, name) = self.existing_folder(path)?.ok_or_else(no_session)?;
-        let locked = self.lock_marker(&folder, name).map_err(writing)?;
-        let (file, stat) = self.find_staged(path)?.filter(|(_, stat)| stat.st_nlink == 1).ok_or_else(no_session)?;
+        let locked = self.lock_marker(path, &folder, name).map_err(writing)?;
+        let place = Source { folder: &folder, name };
+        let (file, stat) = find_staged(&place)?.filter(|(_, stat)| stat.st_nlink == 1).ok_or_else(no_session)?;
         if offset > size(&stat) {
             return Err(offset_invalid(size(&stat)));
         }
@@ -71,58 +76,67 @@ impl Store {
         Ok((file, locked.map(Locked::claim).transpose().map_err(writing)?))
     }
 
-    fn lock_marker(&self, folder: &OwnedFd, name: &str) -> io::Result<Option<Locked>> {
-        self.settings.shared.then(|| Locked::new(folder, name)).transpose()
-    }
-
-    /// The file of the session at `path`, if there is one.
-    pub(crate) fn find_staged(&self, path: &Path) -> Result<Option<(OwnedFd, Stat)>> {
-        let file = match self.root.open(path, WRITABLE) {
-            Err(Errno::ISDIR) => return Ok(None),
-            found => present(found).map_err(writing)?,
-        };
-        let Some(file) = file else { return Ok(None) };
-        let stat = fstat(&file).map_err(writing)?;
-        if kind(&stat) == FileType::RegularFile { Ok(Some((file, stat))) } else { Err(foreign()) }
+    /// The lock on the session `name` in `folder`, the one above `path`; only a shared store needs it.
+    ///
+    /// A folder that is not there any more was moved away to be deleted, and its markers go without their locks.
+    fn lock_marker(&self, path: &Path, folder: &OwnedFd, name: &str) -> io::Result<Option<Locked>> {
+        if !self.settings.shared {
+            return Ok(None);
+        }
+        let locked = Locked::new(folder, name)?;
+        let above = path.parent().ok_or(Errno::NOENT)?;
+        let (there, here) = (fstat(self.root.open(&above, FOLDER)?)?, fstat(folder)?);
+        let is_there = (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino);
+        if is_there { Ok(Some(locked)) } else { Err(Errno::NOENT) }
     }
 
     /// Runs `work` while nobody writes to the session at `path`, in whichever process. When it succeeds the session is over,
-    /// and all its writers are fenced.
-    pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// and all its writers are fenced. `work` is told where the staged file is, if it is anywhere.
+    pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce(Option<&Source<'_>>) -> Result<T>) -> Result<T> {
         self.writer()?;
         let (_, done) = self.claims.take_over(path, || {
-            let locked = match self.existing_folder(path)? {
-                Some((folder, name)) => present(self.lock_marker(&folder, name)).map_err(writing)?.flatten(),
-                None => None,
-            };
-            let done = match locked {
-                Some(locked) => locked.revoked_while(work)?,
-                None => work()?,
-            };
-            self.remove_marker(path);
-            Ok(done)
+            let Some((folder, name)) = self.existing_folder(path)? else { return work(None) };
+            let place = Source { folder: &folder, name };
+            match self.lock_marker(path, &folder, name) {
+                Ok(None) => work(Some(&place)),
+                Ok(Some(locked)) => {
+                    let done = locked.revoked_while(|| work(Some(&place)))?;
+                    locked.remove(&folder, name);
+                    Ok(done)
+                }
+                Err(Errno::NOENT | Errno::NOTDIR) => work(None),
+                Err(errno) => Err(writing(errno)),
+            }
         })?;
         Ok(done)
     }
 
-    /// Tidies up: a marker that stays marks nobody's right to anything.
-    pub(crate) fn remove_marker(&self, path: &Path) {
-        if let Ok(Some((folder, name))) = self.existing_folder(path)
-            && self.settings.shared
-        {
-            marker::remove(&folder, name);
+    fn discard_staged(&self, path: &Path) {
+        if let Ok(Some((folder, name))) = self.existing_folder(path) {
+            Source { folder: &folder, name }.discard();
         }
     }
+}
 
+impl Source<'_> {
     /// Ends a session whose file could not be synced.
     ///
     /// The kernel may have dropped bytes that it still shows, and would call the next sync a success: nothing may be built on
     /// such a file.
-    pub(crate) fn discard(&self, path: &Path) {
-        if let Ok(Some((folder, name))) = self.existing_folder(path) {
-            let _ = unlinkat(&folder, name, AtFlags::empty());
-        }
+    pub(crate) fn discard(&self) {
+        let _ = unlinkat(self.folder, self.name, AtFlags::empty());
     }
+}
+
+/// The file of the session at `place`, if there is one.
+pub(crate) fn find_staged(place: &Source<'_>) -> Result<Option<(OwnedFd, Stat)>> {
+    let file = match openat(place.folder, place.name, WRITABLE, Mode::empty()) {
+        Err(Errno::ISDIR) => return Ok(None),
+        found => present(found).map_err(writing)?,
+    };
+    let Some(file) = file else { return Ok(None) };
+    let stat = fstat(&file).map_err(writing)?;
+    if kind(&stat) == FileType::RegularFile { Ok(Some((file, stat))) } else { Err(foreign()) }
 }
 
 impl Staged {
@@ -143,7 +157,7 @@ impl Staged {
             return self.as_newest(|| Ok(()));
         }
         // Nobody takes the session over before a file that failed is gone: it would be told of no failure.
-        self.as_newest(|| fdatasync(&self.file).inspect_err(|_| self.store.discard(&self.path)))?;
+        self.as_newest(|| fdatasync(&self.file).inspect_err(|_| self.store.discard_staged(&self.path)))?;
         let (folder, _) = self.store.existing_folder(&self.path)?.ok_or_else(no_session)?;
         self.store.settle(&split(&self.path)?.0, &folder)?;
         self.as_newest(|| Ok(()))?;
@@ -175,5 +189,27 @@ impl Staged {
             // Only an advice: pages that are not on the disk yet are written, and stay.
             let _ = fadvise(&self.file, from, Some(length), Advice::DontNeed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn no_session_is_looked_for_in_a_folder_that_was_moved_away() {
+        let place = tempfile::tempdir().unwrap();
+        let root = |name: &str| place.path().join(name);
+        let settings = Settings { location: root(""), shared: true, read_only: false, threads: 25 };
+        let (store, path) = (Arc::new(Store::open(settings).unwrap()), Path::parse("/u/data").unwrap());
+        drop(store.open_staged(&path, 0).unwrap());
+        let (folder, name) = store.existing_folder(&path).unwrap().unwrap();
+        assert!(store.lock_marker(&path, &folder, name).unwrap().is_some());
+        std::fs::rename(root("u"), root("doomed")).unwrap();
+        assert_eq!(store.lock_marker(&path, &folder, name).err(), Some(Errno::NOENT));
+        drop(store.open_staged(&path, 0).unwrap());
+        assert_eq!(store.lock_marker(&path, &folder, name).err(), Some(Errno::NOENT));
+        assert!(root("u/data").exists());
     }
 }

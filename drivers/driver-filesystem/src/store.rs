@@ -9,6 +9,7 @@ use rustix::io::{self, Errno};
 
 use crate::claims::Claims;
 use crate::error::{reading, writing};
+use crate::handover::Keeper;
 use crate::hardened::Hardened;
 use crate::lock::lock;
 use crate::pool::Stop;
@@ -27,6 +28,7 @@ pub(crate) struct Store {
     pub(crate) syncs: Syncs,
     pub(crate) claims: Claims,
     pub(crate) settings: Settings,
+    pub(crate) keeper: Keeper,
     /// What only a writer has.
     writer: Option<Writer>,
 }
@@ -48,7 +50,9 @@ impl Store {
         let directory = openat(CWD, &settings.location, flags, Mode::empty())
             .map_err(|errno| refuse_root("cannot be opened", errno))?;
         let writer = if settings.read_only { None } else { Some(Writer::new(&directory, settings.shared)?) };
+        let keeper = Keeper::of(&directory).map_err(|errno| refuse_root("cannot be looked at", errno))?;
         Ok(Store {
+            keeper,
             root: Root::new(directory),
             hardened: Hardened::default(),
             syncs: Syncs::default(),
