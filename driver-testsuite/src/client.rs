@@ -1,6 +1,7 @@
 //! The generated clients with less to write for each call. Nothing is checked, repeated or put right here.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -29,11 +30,23 @@ pub struct Client {
     capabilities: pb::Capabilities,
     journal: Journal,
     seed: u64,
+    descriptor_socket: PathBuf,
 }
 
 impl Client {
     pub(crate) fn new(calls: Channel, streams: Channel, root: String, seed: u64, journal: Journal) -> Self {
-        Client { calls, streams, root, capabilities: pb::Capabilities::default(), journal, seed }
+        let (capabilities, descriptor_socket) = Default::default();
+        Client { calls, streams, root, capabilities, journal, seed, descriptor_socket }
+    }
+
+    pub(crate) fn with_descriptor_socket(mut self, socket: PathBuf) -> Self {
+        self.descriptor_socket = socket;
+        self
+    }
+
+    /// Where descriptors are asked for, if the driver has them.
+    pub(crate) fn descriptor_socket(&self) -> &Path {
+        &self.descriptor_socket
     }
 
     pub(crate) fn with_capabilities(mut self, capabilities: pb::Capabilities) -> Self {

@@ -30,6 +30,7 @@ mod ledger;
 mod markdown;
 mod measure;
 mod mount;
+mod packets;
 mod process;
 mod proxy;
 mod raw;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeWriter, pipe};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -13,7 +14,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use futures::TryFutureExt;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
-use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
+use storagedriver_proto::environment::{DESCRIPTOR_FD, LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -21,6 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::Client;
 use crate::launch::{Launch, Way};
+use crate::packets;
 use crate::vitals::{Vitals, is_stopped, vitals};
 
 /// How long a process may take to do what it must do at once.
@@ -44,9 +46,15 @@ pub struct Driver {
     socket: PathBuf,
     nonce: Vec<u8>,
     liveness: Option<PipeWriter>,
-    /// The registry's end of an inherited socket: calls wait in it while no driver runs.
-    listener: Option<UnixListener>,
+    /// The registry's end of inherited sockets: calls wait in them while no driver runs.
+    inherited: Option<Inherited>,
     folder: Arc<TempDir>,
+}
+
+/// The listening sockets that a driver inherits.
+struct Inherited {
+    calls: OwnedFd,
+    descriptors: Option<OwnedFd>,
 }
 
 impl Drop for Driver {
@@ -70,6 +78,14 @@ impl Driver {
         Self::open(launch, way, empty_folder()?, "driver.sock", nonce())
     }
 
+    /// Starts a driver on an empty folder that inherits no descriptor socket.
+    pub async fn start_without_descriptors(launch: &Launch) -> Result<Self, StartError> {
+        let folder = empty_folder()?;
+        let socket = folder.path().join("driver.sock");
+        let inherited = Inherited { calls: UnixListener::bind(&socket)?.into(), descriptors: None };
+        Self::spawn(launch.clone(), socket, Some(inherited), folder, nonce())
+    }
+
     /// Starts a driver on an empty folder, with a nonce of its own; with none at all when it is empty.
     pub async fn start_with_nonce(launch: &Launch, nonce: Vec<u8>) -> Result<Self, StartError> {
         Self::open(launch, launch.way(), empty_folder()?, "driver.sock", nonce)
@@ -77,26 +93,29 @@ impl Driver {
 
     /// Starts another driver beside this one, on a socket of its own and on the same store.
     pub async fn beside(&self) -> Result<Self, StartError> {
-        let way = if self.listener.is_some() { Way::Inherited } else { Way::Path };
+        let way = if self.inherited.is_some() { Way::Inherited } else { Way::Path };
         let name = format!("driver-{:08x}.sock", rand::random::<u32>());
         Self::open(&self.launch, way, Arc::clone(&self.folder), &name, nonce())
     }
 
     fn open(launch: &Launch, way: Way, folder: Arc<TempDir>, socket: &str, nonce: Vec<u8>) -> Result<Self, StartError> {
         let socket = folder.path().join(socket);
-        let listener = match way {
-            Way::Inherited => Some(UnixListener::bind(&socket)?),
+        let inherited = match way {
+            Way::Inherited => Some(Inherited {
+                calls: UnixListener::bind(&socket)?.into(),
+                descriptors: Some(packets::listen(&packets::beside(&socket))?),
+            }),
             Way::Path => None,
         };
-        Self::spawn(launch.clone(), socket, listener, folder, nonce)
+        Self::spawn(launch.clone(), socket, inherited, folder, nonce)
     }
 
     /// Kills the process where it stands, and starts another on the same socket and store.
     pub async fn replace(&mut self) -> Result<(), StartError> {
         self.kill().await?;
-        let listener = self.listener.take();
+        let inherited = self.inherited.take();
         let folder = Arc::clone(&self.folder);
-        *self = Self::spawn(self.launch.clone(), self.socket.clone(), listener, folder, nonce())?;
+        *self = Self::spawn(self.launch.clone(), self.socket.clone(), inherited, folder, nonce())?;
         Ok(())
     }
 
@@ -141,7 +160,7 @@ impl Driver {
     fn spawn(
         launch: Launch,
         socket: PathBuf,
-        listener: Option<UnixListener>,
+        inherited: Option<Inherited>,
         folder: Arc<TempDir>,
         nonce: Vec<u8>,
     ) -> Result<Self, StartError> {
@@ -153,15 +172,13 @@ impl Driver {
             command.env(NONCE, nonce.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         }
         command.envs(&launch.environment).env(LIVENESS_FD, "3");
-        let mut inherited = vec![FdMapping { parent_fd: alive.into(), child_fd: 3 }];
-        if let Some(listener) = &listener {
-            command.env(LISTEN_FD, "4");
-            inherited.push(FdMapping { parent_fd: listener.try_clone()?.into(), child_fd: 4 });
-        } else {
-            command.env(SOCKET, &socket);
+        let mut mappings = vec![FdMapping { parent_fd: alive.into(), child_fd: 3 }];
+        match &inherited {
+            Some(inherited) => mappings.extend(inherited.name_in(&mut command)?),
+            None => drop(command.env(SOCKET, &socket)),
         }
-        let child = command.fd_mappings(inherited).map_err(io::Error::other)?.spawn()?;
-        Ok(Driver { child, launch, socket, nonce, liveness: Some(liveness), listener, folder })
+        let child = command.fd_mappings(mappings).map_err(io::Error::other)?.spawn()?;
+        Ok(Driver { child, launch, socket, nonce, liveness: Some(liveness), inherited, folder })
     }
 
     /// The bytes that the handshake must echo.
@@ -189,6 +206,11 @@ impl Driver {
         &self.socket
     }
 
+    /// The path of its descriptor socket, if it has one.
+    pub(crate) fn descriptor_socket(&self) -> PathBuf {
+        packets::beside(&self.socket)
+    }
+
     /// What Configure gives this store.
     pub fn parameters(&self) -> BTreeMap<String, String> {
         self.launch.parameters_in(&self.folder.path().join("store"))
@@ -208,7 +230,8 @@ impl Driver {
     pub async fn client_through(&self, socket: &Path) -> Result<Client, StartError> {
         let Launch { root, seed, journal, .. } = &self.launch;
         let (calls, streams) = (connect(socket).await?, connect(socket).await?);
-        Ok(Client::new(calls, streams, root.clone(), *seed, journal.clone()))
+        let client = Client::new(calls, streams, root.clone(), *seed, journal.clone());
+        Ok(client.with_descriptor_socket(self.descriptor_socket()))
     }
 
     /// A client, after configuring the driver.
@@ -251,6 +274,19 @@ impl Driver {
     /// What the process holds.
     pub fn vitals(&self) -> io::Result<Vitals> {
         vitals(self.id()?)
+    }
+}
+
+impl Inherited {
+    /// Names the sockets to the process that inherits them.
+    fn name_in(&self, command: &mut Command) -> io::Result<Vec<FdMapping>> {
+        command.env(LISTEN_FD, "4");
+        let mut mappings = vec![FdMapping { parent_fd: self.calls.try_clone()?, child_fd: 4 }];
+        if let Some(descriptors) = &self.descriptors {
+            command.env(DESCRIPTOR_FD, "5");
+            mappings.push(FdMapping { parent_fd: descriptors.try_clone()?, child_fd: 5 });
+        }
+        Ok(mappings)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::client::Client;
 use crate::journal::Journal;
 use crate::launch::Launch;
+use crate::packets;
 use crate::process::{Driver, StartError, connect};
 
 /// The driver that a run judges.
@@ -51,15 +52,17 @@ impl Target {
         seed: u64,
         journal: Journal,
     ) -> Result<(Option<Driver>, Client), StartError> {
-        let (calls, streams) = match self {
+        let socket = match self {
             Target::Spawned(launch) => {
                 let driver = Driver::start(&launch.for_case(root.to_owned(), seed, journal)).await?;
                 let client = driver.configured().await?;
                 return Ok((Some(driver), client));
             }
-            Target::Attached(socket) => (connect(socket).await?, connect(socket).await?),
+            Target::Attached(socket) => socket,
         };
+        let (calls, streams) = (connect(socket).await?, connect(socket).await?);
         let client = Client::new(calls, streams, root.to_owned(), seed, journal);
+        let client = client.with_descriptor_socket(packets::beside(socket));
         let capabilities = client.configure(Default::default()).await;
         let capabilities = capabilities.map_err(|status| StartError::Configure(Box::new(status)))?;
         Ok((None, client.with_capabilities(capabilities)))

@@ -33,12 +33,12 @@ const FREED: Duration = Duration::from_secs(10);
 const KIB_OF_MIB: usize = 1024;
 
 /// What the process holds, where the system tells.
-fn vitals(driver: &Driver) -> Outcome<Vitals> {
+pub(super) fn vitals(driver: &Driver) -> Outcome<Vitals> {
     driver.vitals().map_err(|problem| Unkept::Skipped(format!("the process cannot be looked at: {problem}")))
 }
 
 /// Waits until the process holds no more than `before`, apart from what a pool of threads and an allocator keep.
-async fn back_to(driver: &Driver, before: Vitals, slack: Vitals) -> Outcome {
+pub(super) async fn back_to(driver: &Driver, before: Vitals, slack: Vitals) -> Outcome {
     let deadline = Instant::now() + FREED;
     loop {
         let now = vitals(driver)?;
@@ -54,7 +54,7 @@ async fn back_to(driver: &Driver, before: Vitals, slack: Vitals) -> Outcome {
 }
 
 /// No descriptor more; threads and memory in KiB may stay.
-fn slack(threads: usize, resident: usize) -> Vitals {
+pub(super) fn slack(threads: usize, resident: usize) -> Vitals {
     Vitals { descriptors: 0, threads, resident }
 }
 

@@ -1,6 +1,7 @@
 //! How a driver process is met, and how it ends.
 
 use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
@@ -60,11 +61,15 @@ async fn inherits_a_socket(launch: Launch) -> Outcome {
     for port in ports {
         launch.journal().remark(format!("the driver also listens on a port, {port}"));
     }
-    equal("the sockets on which the process listens", sockets, vec![driver.socket().to_string_lossy().into_owned()])?;
+    let inherited = [driver.socket().to_owned(), driver.descriptor_socket()];
+    let own = sockets.iter().find(|socket| !inherited.contains(&PathBuf::from(socket)));
+    equal("a socket of its own on which the process listens", own, None)?;
+    let socket = driver.socket().to_string_lossy().into_owned();
+    ensure(sockets.contains(&socket), || format!("the process listens on {sockets:?}, not on the socket it inherits"))?;
     let beside = std::fs::read_dir(driver.socket().parent().unwrap_or(driver.socket()))?;
     let sockets = beside.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
-    let foreign = sockets.map(|entry| entry.path()).find(|path| path != driver.socket());
-    equal("a socket beside the one that it inherits", foreign, None)
+    let foreign = sockets.map(|entry| entry.path()).find(|path| !inherited.contains(path));
+    equal("a socket beside those that it inherits", foreign, None)
 }
 
 async fn calls_wait(launch: Launch) -> Outcome {
@@ -180,7 +185,7 @@ async fn stops_when_idle(launch: Launch) -> Outcome {
     Ok(())
 }
 
-async fn exits_with_0(driver: &mut Driver) -> Outcome {
+pub(super) async fn exits_with_0(driver: &mut Driver) -> Outcome {
     match driver.exited(DRAINED).await {
         Ok(status) => equal("how the process ended", status.to_string(), "exit status: 0".to_owned()),
         Err(_) => broken(format!("the process is still there {DRAINED:?} after SIGTERM")),

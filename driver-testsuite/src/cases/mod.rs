@@ -12,10 +12,12 @@ mod errors;
 mod faults;
 mod handshake;
 mod health;
+mod holders;
 mod leaks;
 mod life;
 mod listing;
 mod moving;
+mod packets;
 mod paths;
 mod reading;
 mod readonly;
@@ -55,6 +57,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         errors::CASES,
         redirects::CASES,
         descriptors::CASES,
+        holders::CASES,
+        packets::CASES,
         backdoor::CASES,
         disk::CASES,
         crash::CASES,
