@@ -37,7 +37,7 @@ impl Settings {
             if_absent: left.take("if_absent", true)?,
             redirect: left.take("redirect", false)?,
             commit_copies: left.take("commit_copies", false)?,
-            descriptors: false,
+            descriptors: left.take("descriptors", false)?,
         };
         let settings =
             Settings { root, max_bytes: left.take("max_bytes", u64::MAX)?, secret: left.secret()?, capabilities };

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use storagedriver_proto::error::to_status;
+use storagedriver_proto::limits::PATH_MAX;
 use storagedriver_proto::v1alpha1::StorageError;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::{Code, Status};
@@ -41,16 +42,8 @@ pub(crate) fn offset_invalid(persisted: u64) -> Failure {
 
 impl Failure {
     pub(crate) fn status(self, path: &str) -> Status {
-        let path = match path {
-            _ if Fault::PathNotTold.on() => "",
-            path if Fault::PathToldOtherwise.on() => path.trim_start_matches('/'),
-            path => path,
-        };
-        let reason =
-            if self.reason == Reason::Fenced && Fault::FencedInternal.on() { Reason::Internal } else { self.reason };
-        let persisted = if Fault::PersistedNotTold.on() { 0 } else { self.persisted };
-        let error = StorageError { reason: reason.into(), path: path.to_owned(), persisted, ..StorageError::default() };
-        let status = to_status(&error, &self.message());
+        let (error, message) = self.told(path);
+        let status = to_status(&error, &message);
         match status.code() {
             code if Fault::DetailMissing.on() => Status::new(code, status.message()),
             _ if Fault::CodeUnknown.on() => {
@@ -58,6 +51,22 @@ impl Failure {
             }
             _ => status,
         }
+    }
+
+    /// What the caller is told, who named `path`.
+    pub(crate) fn told(&self, path: &str) -> (StorageError, String) {
+        let path = match path {
+            _ if Fault::PathNotTold.on() => "",
+            path if Fault::PathToldOtherwise.on() => path.trim_start_matches('/'),
+            path => path,
+        };
+        // A path that is none may have any length.
+        let path = &path[..path.floor_char_boundary(PATH_MAX)];
+        let reason =
+            if self.reason == Reason::Fenced && Fault::FencedInternal.on() { Reason::Internal } else { self.reason };
+        let persisted = if Fault::PersistedNotTold.on() { 0 } else { self.persisted };
+        let error = StorageError { reason: reason.into(), path: path.to_owned(), persisted, ..StorageError::default() };
+        (error, self.message())
     }
 
     fn message(&self) -> String {

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::env::{var, var_os};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
+use storagedriver_proto::environment::{DESCRIPTOR_FD, DESCRIPTOR_SUFFIX, LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
 
 use crate::fault::Fault;
 use crate::{Problem, fault};
@@ -24,6 +26,8 @@ pub(crate) enum Asked {
 /// What the process is given at its start.
 pub(crate) struct Launch {
     pub(crate) listener: UnixListener,
+    /// Where descriptors are asked for.
+    pub(crate) descriptor_listener: Option<OwnedFd>,
     /// The pipe whose other end closes when the registry dies.
     pub(crate) liveness: Option<OwnedFd>,
     pub(crate) nonce: Vec<u8>,
@@ -46,6 +50,7 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Asked,
     let parameters = file.map(|file| operators(Path::new(&file))).transpose()?;
     let launch = Launch {
         listener: listener(listen.as_deref())?,
+        descriptor_listener: descriptor_listener(listen.as_deref())?,
         liveness: inherited(LIVENESS_FD)?,
         nonce: nonce()?,
         parameters,
@@ -74,6 +79,24 @@ fn listener(listen: Option<&str>) -> Result<UnixListener, Problem> {
     }
     let path = var_os(SOCKET).ok_or_else(|| format!("set {LISTEN_FD} or {SOCKET}, or give --listen unix:PATH"))?;
     Ok(bind(&PathBuf::from(path))?)
+}
+
+/// The socket for descriptors, of the kind of the one for calls.
+fn descriptor_listener(listen: Option<&str>) -> Result<Option<OwnedFd>, Problem> {
+    let mut path = match (listen.and_then(|address| address.strip_prefix("unix:")), var_os(SOCKET)) {
+        (Some(path), _) => OsString::from(path),
+        (None, _) if var_os(LISTEN_FD).is_some() => return inherited(DESCRIPTOR_FD),
+        (None, Some(path)) => path,
+        (None, None) => return Ok(None),
+    };
+    path.push(DESCRIPTOR_SUFFIX);
+    if Path::new(&path).symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+        std::fs::remove_file(&path)?;
+    }
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_os_str())?)?;
+    rustix::net::listen(&socket, 1024)?;
+    Ok(Some(socket))
 }
 
 /// Binds `path`. A socket that nobody listens on is what a dead process left there.

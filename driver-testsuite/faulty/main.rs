@@ -4,6 +4,7 @@
 //! contract alone and shares no code with other drivers nor with the suite, whose errors it would repeat.
 
 mod configuration;
+mod descriptors;
 mod failure;
 mod fault;
 mod health;

@@ -27,7 +27,7 @@ use crate::hello::Hello;
 use crate::launch::Launch;
 use crate::linger::Linger;
 use crate::service::{Origin, Service, State};
-use crate::{Problem, log};
+use crate::{Problem, descriptors, log};
 
 /// How long calls in flight may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -42,12 +42,14 @@ const STREAMS_MAX: u32 = 1 << 16;
 pub(crate) async fn run(launch: Launch) -> Result<ExitCode, Problem> {
     let mut terminate = signal(SignalKind::terminate())?;
     raise_descriptor_limit();
-    let state = Arc::new(State::default());
+    let state = Arc::new(State::new(launch.descriptor_listener.is_some()));
     if let Some(parameters) = launch.parameters {
         state.configure(parameters, Origin::Operator).await.map_err(|failure| failure.message)?;
     }
     let (stopping, stop) = watch::channel(false);
-    let serving = tokio::spawn(serve(launch.listener, launch.nonce, Arc::clone(&state), stop));
+    let handing_over = descriptors::serve(launch.descriptor_listener, Arc::clone(&state), stop.clone());
+    let calls = serve(launch.listener, launch.nonce, Arc::clone(&state), stop);
+    let serving = tokio::spawn(async { tokio::try_join!(calls, handing_over) });
     tokio::select! {
         _ = terminate.recv() => {}
         () = end_of_pipe(launch.liveness), if !Fault::LivenessIgnored.on() => return Ok(ExitCode::SUCCESS),
@@ -58,7 +60,7 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode, Problem> {
     stopping.send_replace(true);
     let patience = if Fault::StopNeverEnds.on() { Duration::MAX } else { DRAIN };
     match tokio::time::timeout(patience, serving).await {
-        Ok(ended) => ended??,
+        Ok(ended) => drop(ended??),
         Err(_) => log("calls were in flight when the time for them was over"),
     }
     Ok(if Fault::StopFails.on() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

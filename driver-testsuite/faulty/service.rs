@@ -41,11 +41,16 @@ pub(crate) struct Opened {
 /// The store, once there is one.
 #[derive(Default)]
 pub(crate) struct State {
+    has_descriptor_socket: bool,
     opened: RwLock<Option<Arc<Opened>>>,
     failed: AtomicBool,
 }
 
 impl State {
+    pub(crate) fn new(has_descriptor_socket: bool) -> Self {
+        State { has_descriptor_socket, ..State::default() }
+    }
+
     pub(crate) async fn configure(&self, parameters: HashMap<String, String>, origin: Origin) -> Result<Capabilities> {
         let mut opened = self.opened.write().await;
         if let Some(opened) = &*opened {
@@ -57,7 +62,8 @@ impl State {
         if Fault::FailedConfigureSticks.on() && self.failed.swap(true, Ordering::Relaxed) {
             return Err(failure(Reason::ConfigInvalid, "a Configure failed before"));
         }
-        let settings = Settings::read(&parameters)?;
+        let mut settings = Settings::read(&parameters)?;
+        settings.capabilities.descriptors &= self.has_descriptor_socket || Fault::DescriptorsWithoutSocket.on();
         let capabilities = settings.capabilities;
         let secret = settings.secret.clone();
         let store = Arc::new(blocking(move || Store::open(settings)).await?);

@@ -84,6 +84,9 @@ async fn without_a_fault_nothing_is_caught() {
         (Profile::Registry, "shared", "false", ""),
         (Profile::RegistryShared, "shared", "true", "sharing/"),
         (Profile::Registry, "redirect", "true", "redirects/"),
+        (Profile::LocalFast, "descriptors", "true", "descriptors/"),
+        (Profile::LocalFast, "descriptors", "true", "holders/"),
+        (Profile::LocalFast, "descriptors", "true", "packets/"),
     ];
     for (profile, parameter, value, filter) in rows {
         let launch = launch.clone().parameter(parameter, value);
@@ -120,7 +123,6 @@ const IDLE: &[&str] = &[
     "configure/failed_once",
     "configure/secret_in_a_file",
     "deleting/two_at_once",
-    "descriptors/are_had",
     "errors/capabilities_constant",
     "faults/garbage_connections",
     "faults/half_closed",

@@ -114,6 +114,9 @@ impl Store {
         if Fault::MoveGap.on() {
             return self.move_with_gap(turn, &from, target);
         }
+        if Fault::MoveIntoTarget.on() {
+            return self.move_into(&from, &to);
+        }
         if Fault::MoveKeepsSource.on() {
             fs::copy(&from, &to)?;
             return Ok(info_of(&fs::symlink_metadata(to)?));
@@ -133,6 +136,9 @@ impl Store {
             Found::Nothing if Fault::DeleteNothingFails.on() => return Err(not_found()),
             Found::Nothing => {}
             Found::Content(place, _) => {
+                if Fault::DeleteEmpties.on() {
+                    File::create(&place)?;
+                }
                 fs::remove_file(&place)?;
                 self.settle_folders(&place)?;
                 self.prune(&place, "content");

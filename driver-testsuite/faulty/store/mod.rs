@@ -11,6 +11,7 @@
 
 mod commit;
 mod content;
+mod handover;
 mod listing;
 mod sabotage;
 mod sessions;
@@ -102,6 +103,7 @@ impl Store {
         let sabotage = Sabotage::default();
         let store = Store { root, settings, inner, turn, sabotage, reads, _owner: owner, _volatile: volatile };
         store.forget()?;
+        store.empty_scratch()?;
         Ok(store)
     }
 
