@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use driver_testsuite::{Launch, Options, Profile, run};
+use driver_testsuite::{Launch, Options, Profile, Way, run};
 
 async fn hold(launch: Launch, profile: Profile) {
     let report = run(&launch.into(), &Options::of(profile)).await.unwrap();
@@ -13,9 +13,18 @@ fn launch() -> Launch {
     Launch::new(env!("CARGO_BIN_EXE_bulkhead-driver-filesystem")).parameter("rootdirectory", "{folder}/root")
 }
 
+/// That profile is all of `registry`, and descriptors: the folder for temporary files must be on a file system of the host.
 #[tokio::test]
 async fn it_keeps_the_contract() {
-    hold(launch(), Profile::Registry).await;
+    hold(launch(), Profile::LocalFast).await;
+}
+
+#[tokio::test]
+async fn it_hands_descriptors_over_beside_a_socket_that_it_binds() {
+    let filter = ["life/binds", "descriptors/", "holders/", "packets/"].map(str::to_owned).into();
+    let options = Options { filter, ..Options::of(Profile::LocalFast) };
+    let report = run(&launch().by(Way::Path).into(), &options).await.unwrap();
+    assert!(report.is_kept(), "{report}");
 }
 
 #[tokio::test]
