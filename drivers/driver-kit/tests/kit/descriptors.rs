@@ -147,9 +147,16 @@ async fn what_nobody_can_ask_for_is_not_declared() {
 async fn what_is_no_request_ends_its_connection_alone() {
     let (socket, _served) = Socket::configured().await;
     let other = socket.connect();
-    for packet in [&[][..], &[0xff; 16], &[0; 4097]] {
+    let sized = |length: usize| {
+        let packet = DescriptorRequest { path: "/a".to_owned(), if_version: "v".repeat(length - 7) }.encode_to_vec();
+        assert_eq!(packet.len(), length);
+        packet
+    };
+    other.send(&sized(4096));
+    assert_eq!(other.refused().await, Reason::VersionMismatch);
+    for packet in [Vec::new(), vec![0xff; 16], sized(4097), sized(8192)] {
         let asker = socket.connect();
-        asker.send(packet);
+        asker.send(&packet);
         assert!(asker.answer().await.is_none(), "{} bytes are answered", packet.len());
         other.ask("/a", "");
         assert_eq!(other.content().await, "/a");
