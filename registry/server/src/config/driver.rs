@@ -19,6 +19,7 @@ const NAME_MAX: usize = 63;
 /// What is left of `storage` names a driver. `standalone` says that without one the default store is meant.
 pub(super) fn settings(mut driver: Section, storage: Section, standalone: bool) -> Result<DriverSettings, ConfigError> {
     let named = Named::read(storage)?;
+    let descriptors = driver.flag("descriptors")?.unwrap_or(true);
     let settings = match driver.text("attach")? {
         Some(address) => attached(named, endpoint(&address, driver.section("tls")?)?)?,
         None => {
@@ -29,7 +30,7 @@ pub(super) fn settings(mut driver: Section, storage: Section, standalone: bool) 
         }
     };
     driver.finish()?;
-    Ok(settings)
+    Ok(DriverSettings { descriptors, ..settings })
 }
 
 fn spawn(driver: &mut Section, name: &str) -> Result<Spawn, ConfigError> {
@@ -121,7 +122,7 @@ impl Named {
 
     fn reached(self, way: Way) -> DriverSettings {
         let Named { name, parameters } = self;
-        DriverSettings { name, way, parameters, restart: RestartLimits::default() }
+        DriverSettings { name, way, parameters, restart: RestartLimits::default(), descriptors: true }
     }
 }
 

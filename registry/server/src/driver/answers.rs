@@ -59,6 +59,8 @@ pub(crate) struct Capabilities {
     pub(crate) redirect: bool,
     /// Commit away from the session's hint costs a copy.
     pub(crate) commit_copies: bool,
+    /// Content can be had as an open file, by who is on the same host.
+    pub(crate) descriptors: bool,
 }
 
 impl Capabilities {
@@ -70,5 +72,6 @@ impl Capabilities {
         read_only: false,
         redirect: false,
         commit_copies: false,
+        descriptors: false,
     };
 }

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use super::answers::{Capabilities, Info, ListPage};
 use super::budget::Budget;
 use super::channel::{Client, Connections};
+use super::descriptors::Descriptors;
 use super::error::{DriverError, DriverErrorKind, Duty, Fault};
 use super::from_proto;
 use super::gate::{self, Gate};
@@ -32,6 +33,7 @@ struct Shared {
     connections: Connections,
     gate: Arc<Gate>,
     replay_budget: Budget,
+    descriptors: Descriptors,
 }
 
 /// The method that a redirected client will use.
@@ -42,8 +44,9 @@ pub(crate) enum RedirectMethod {
 }
 
 impl DriverClient {
-    pub(super) fn new(connections: Connections, gate: Arc<Gate>) -> Self {
-        DriverClient { shared: Arc::new(Shared { connections, gate, replay_budget: Budget::default() }) }
+    pub(super) fn new(connections: Connections, descriptors: Descriptors, gate: Arc<Gate>) -> Self {
+        let shared = Shared { connections, gate, replay_budget: Budget::default(), descriptors };
+        DriverClient { shared: Arc::new(shared) }
     }
 
     pub(super) fn connections(&self) -> &Connections {
@@ -52,6 +55,10 @@ impl DriverClient {
 
     pub(super) fn gate(&self) -> &Gate {
         &self.shared.gate
+    }
+
+    pub(super) fn descriptors(&self) -> &Descriptors {
+        &self.shared.descriptors
     }
 
     pub(super) fn replay_budget(&self) -> &Budget {

@@ -53,12 +53,13 @@ pub(super) fn capabilities(answer: wire::ConfigureResponse) -> Result<Capabiliti
         if_absent: _,
         redirect,
         commit_copies,
-        descriptors: _,
+        descriptors,
     } = capabilities;
     if granularity > GRANULARITY_MAX {
         return Err(Fault::nonsense(format!("a granularity of {granularity} bytes; {GRANULARITY_MAX} is the most")));
     }
-    Ok(Capabilities { durability, granularity: granularity.max(1), shared, read_only, redirect, commit_copies })
+    let granularity = granularity.max(1);
+    Ok(Capabilities { durability, granularity, shared, read_only, redirect, commit_copies, descriptors })
 }
 
 fn durability(durability: WireDurability) -> Durability {

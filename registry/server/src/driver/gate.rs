@@ -69,6 +69,13 @@ impl Gate {
         self.state.borrow().capabilities
     }
 
+    /// The process that hands descriptors over, by the number of restarts before it; `None` when none does now.
+    pub(super) fn descriptors_of(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let can = state.phase == Phase::Ready && state.capabilities.descriptors;
+        can.then_some(state.restarts)
+    }
+
     pub(super) fn status(&self) -> Status {
         let state = self.state.borrow();
         let reason = match (&state.phase, &state.store) {

@@ -13,6 +13,7 @@
 //!   client ───────┴──► channel                    connections
 //!     │  └────► retry, error, from_proto          the protocol's tables
 //!     ├─► read, walk        ─► stream             what goes on when a driver dies
+//!     ├─► descriptors ─► packets, local_file      open files instead of bytes
 //!     └─► write ─► replay, budget, write_stream
 //! ```
 
@@ -20,12 +21,15 @@ mod answers;
 mod budget;
 mod channel;
 mod client;
+mod descriptors;
 mod error;
 mod from_proto;
 mod gate;
 mod handshake;
 mod health;
+mod local_file;
 mod log;
+mod packets;
 mod read;
 mod replay;
 mod restart;
@@ -46,6 +50,7 @@ mod tests;
 pub(crate) use client::{DriverClient, RedirectMethod};
 pub(crate) use error::{DriverError, DriverErrorKind};
 pub(crate) use gate::Status;
+pub(crate) use local_file::LocalFile;
 pub(crate) use settings::{DriverSettings, Endpoint, Executable, RestartLimits, Socket, Spawn, TlsFiles, Way};
 pub(crate) use start_error::StartError;
 pub(crate) use supervisor::Supervisor;

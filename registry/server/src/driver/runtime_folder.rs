@@ -1,6 +1,6 @@
 //! [`RuntimeFolder`]: a folder of this registry alone, for the socket of its driver. It knows nothing of what is in it.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirEntry, File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const PREFIX: &str = "bulkhead-";
-/// The one file that a registry has in its folder.
+/// The files that a registry has in its folder: the second is at the path of the first with the protocol's suffix.
 pub(super) const SOCKET_FILE: &str = "driver.sock";
+pub(super) const DESCRIPTOR_SOCKET_FILE: &str = "driver.sock.fd";
 /// A younger folder may belong to a registry that is about to lock it.
 const LEFTOVER_AGE: Duration = Duration::from_secs(60);
 
@@ -45,15 +46,19 @@ fn remove_leftovers(parent: &Path) {
     }
 }
 
-/// A folder may be anybody's whatever its name: only one that holds our socket and nothing else is removed.
+/// A folder may be anybody's whatever its name: only one that holds our sockets and nothing else is removed.
 fn remove_leftover(folder: &Path) -> io::Result<()> {
-    let socket = folder.join(SOCKET_FILE);
-    let holds_more = fs::read_dir(folder)?.count() > 1;
-    if holds_more || !socket.symlink_metadata()?.file_type().is_socket() || !is_leftover(folder)? {
+    let entries = fs::read_dir(folder)?.collect::<io::Result<Vec<DirEntry>>>()?;
+    if entries.is_empty() || !entries.iter().all(is_socket) || !is_leftover(folder)? {
         return Ok(());
     }
-    fs::remove_file(socket)?;
+    entries.iter().try_for_each(|socket| fs::remove_file(socket.path()))?;
     fs::remove_dir(folder)
+}
+
+fn is_socket(entry: &DirEntry) -> bool {
+    let ours = [SOCKET_FILE, DESCRIPTOR_SOCKET_FILE].iter().any(|name| entry.file_name() == *name);
+    ours && entry.file_type().is_ok_and(|kind| kind.is_socket())
 }
 
 fn is_leftover(folder: &Path) -> io::Result<bool> {
@@ -86,6 +91,7 @@ mod tests {
         for folder in [&killed, &starting, &other, &data] {
             UnixListener::bind(folder.join(SOCKET_FILE)).unwrap();
         }
+        UnixListener::bind(killed.join(DESCRIPTOR_SOCKET_FILE)).unwrap();
         fs::write(data.join("precious"), "").unwrap();
         fs::write(notes.join(SOCKET_FILE), "").unwrap();
         [living.folder.path(), &killed, &other, &data, &notes, &empty].into_iter().for_each(age);

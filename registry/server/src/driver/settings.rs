@@ -14,6 +14,8 @@ pub(crate) struct DriverSettings {
     /// Given to the driver in a message. Values may be secrets: nothing here ever shows one.
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) restart: RestartLimits,
+    /// Whether open files are asked for, where the driver can hand them over.
+    pub(crate) descriptors: bool,
 }
 
 /// How a registry comes to its driver.
@@ -104,6 +106,7 @@ impl fmt::Debug for DriverSettings {
             .field("way", &self.way)
             .field("parameters", &self.parameters.keys())
             .field("restart", &self.restart)
+            .field("descriptors", &self.descriptors)
             .finish()
     }
 }
@@ -119,6 +122,7 @@ mod tests {
             way: Way::Attach(Endpoint::Unix("/run/driver.sock".into())),
             parameters: BTreeMap::from([("secretkey".to_owned(), "hunter2".to_owned())]),
             restart: RestartLimits::default(),
+            descriptors: true,
         };
         let text = format!("{settings:?}");
         assert!(text.contains("secretkey") && !text.contains("hunter2"), "{text}");

@@ -15,12 +15,13 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
-use storagedriver_proto::environment::{LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
+use storagedriver_proto::environment::{DESCRIPTOR_FD, LISTEN_FD, LIVENESS_FD, NONCE, SOCKET};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::log::{DriverLog, Exit};
-use super::runtime_folder::{RuntimeFolder, SOCKET_FILE};
+use super::packets;
+use super::runtime_folder::{DESCRIPTOR_SOCKET_FILE, RuntimeFolder, SOCKET_FILE};
 use super::settings::{Executable, Socket, Spawn};
 use super::start_error::StartError;
 
@@ -29,6 +30,7 @@ const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "TMPDIR", "LANG"];
 /// The descriptors of the child.
 const LISTEN: i32 = 3;
 const LIVENESS: i32 = 4;
+const DESCRIPTORS: i32 = 5;
 /// A driver finishes what is in flight within 10 seconds.
 const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -39,9 +41,15 @@ pub(super) struct Spawner {
     arguments: Vec<String>,
     folder: RuntimeFolder,
     /// Ours while processes come and go, so that connections wait in its queue; `None` when the driver binds its own.
-    listener: Option<UnixListener>,
+    listeners: Option<Listeners>,
     /// The variables that the driver declared and the registry has.
     declared: Vec<(String, OsString)>,
+}
+
+/// The sockets that a driver inherits.
+struct Listeners {
+    calls: OwnedFd,
+    descriptors: Option<OwnedFd>,
 }
 
 /// A running driver process. Dropping it kills it, and it is reaped.
@@ -55,16 +63,17 @@ pub(super) struct Process {
 }
 
 impl Spawner {
-    pub(super) fn prepare(driver: &str, spawn: &Spawn) -> Result<Self, StartError> {
+    /// With `descriptors` the driver is given a socket on which it may hand out open files.
+    pub(super) fn prepare(driver: &str, spawn: &Spawn, descriptors: bool) -> Result<Self, StartError> {
         let (program, arguments) = find(driver, &spawn.executable)?;
         let parent = spawn.runtime_directory.clone().unwrap_or_else(env::temp_dir);
         let refused = |source| StartError::Socket { folder: parent.clone(), source };
         let folder = RuntimeFolder::make_in(&parent).map_err(refused)?;
-        let listener = match spawn.socket {
-            Socket::Inherit => Some(UnixListener::bind(folder.file(SOCKET_FILE)).map_err(refused)?),
+        let listeners = match spawn.socket {
+            Socket::Inherit => Some(Listeners::bind(&folder, descriptors).map_err(refused)?),
             Socket::Path => None,
         };
-        Ok(Spawner { driver: driver.to_owned(), program, arguments, folder, listener, declared: Vec::new() })
+        Ok(Spawner { driver: driver.to_owned(), program, arguments, folder, listeners, declared: Vec::new() })
     }
 
     /// Where the driver is called.
@@ -74,7 +83,7 @@ impl Spawner {
 
     /// Notes the variables that the driver reads, and tells whether it must be started again to have them.
     pub(super) fn declare(&mut self, names: &[String]) -> bool {
-        let of_protocol = [LISTEN_FD, SOCKET, LIVENESS_FD, NONCE];
+        let of_protocol = [LISTEN_FD, DESCRIPTOR_FD, SOCKET, LIVENESS_FD, NONCE];
         let names = names.iter().filter(|name| !of_protocol.contains(&name.as_str()));
         let ours = names.filter_map(|name| Some((name.clone(), env::var_os(name)?)));
         let declared: Vec<_> = ours.filter(|(name, _)| !ENVIRONMENT.contains(&name.as_str())).collect();
@@ -106,8 +115,11 @@ impl Spawner {
 
     fn descriptors(&self, liveness: OwnedFd) -> io::Result<Vec<FdMapping>> {
         let mut mappings = vec![FdMapping { parent_fd: liveness, child_fd: LIVENESS }];
-        if let Some(listener) = &self.listener {
-            mappings.push(FdMapping { parent_fd: listener.try_clone()?.into(), child_fd: LISTEN });
+        if let Some(Listeners { calls, descriptors }) = &self.listeners {
+            mappings.push(FdMapping { parent_fd: calls.try_clone()?, child_fd: LISTEN });
+            if let Some(descriptors) = descriptors {
+                mappings.push(FdMapping { parent_fd: descriptors.try_clone()?, child_fd: DESCRIPTORS });
+            }
         }
         Ok(mappings)
     }
@@ -115,13 +127,26 @@ impl Spawner {
     fn variables(&self, nonce: [u8; 16]) -> Vec<(String, OsString)> {
         let usual = ENVIRONMENT.iter().filter_map(|name| Some(((*name).to_owned(), env::var_os(name)?)));
         let mut variables: Vec<_> = self.declared.iter().cloned().chain(usual).collect();
-        let socket = match &self.listener {
-            Some(_) => (LISTEN_FD, LISTEN.to_string().into()),
+        let number = |descriptor: i32| descriptor.to_string().into();
+        let socket = match &self.listeners {
+            Some(_) => (LISTEN_FD, number(LISTEN)),
             None => (SOCKET, self.socket().into()),
         };
-        let of_protocol = [socket, (LIVENESS_FD, LIVENESS.to_string().into()), (NONCE, hexadecimal(&nonce).into())];
+        let descriptors = self.listeners.as_ref().is_some_and(|listeners| listeners.descriptors.is_some());
+        let descriptors = descriptors.then(|| (DESCRIPTOR_FD, number(DESCRIPTORS)));
+        let of_protocol = [socket, (LIVENESS_FD, number(LIVENESS)), (NONCE, hexadecimal(&nonce).into())];
+        let of_protocol = of_protocol.into_iter().chain(descriptors);
         variables.extend(of_protocol.map(|(name, value)| (name.to_owned(), value)));
         variables
+    }
+}
+
+impl Listeners {
+    fn bind(folder: &RuntimeFolder, descriptors: bool) -> io::Result<Self> {
+        let calls = UnixListener::bind(folder.file(SOCKET_FILE))?.into();
+        let descriptors = descriptors.then(|| packets::bind_listener(&folder.file(DESCRIPTOR_SOCKET_FILE)));
+        let descriptors = descriptors.transpose()?;
+        Ok(Listeners { calls, descriptors })
     }
 }
 

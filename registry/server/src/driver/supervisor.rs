@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use super::answers::{Capabilities, Durability};
 use super::channel::Connections;
 use super::client::DriverClient;
+use super::descriptors::Descriptors;
 use super::gate::Gate;
 use super::handshake::{self, Greeting};
 use super::health::{self, StoreHealth};
@@ -36,7 +37,9 @@ impl Supervisor {
     /// Starts or greets the driver and has it open its store. The client works from then on, through every restart.
     pub(crate) async fn start(settings: DriverSettings) -> Result<(Supervisor, DriverClient), StartError> {
         let host = Host::prepare(&settings)?;
-        let connections = Connections::to(&host.endpoint())?;
+        let endpoint = host.endpoint();
+        let connections = Connections::to(&endpoint)?;
+        let descriptors = Descriptors::of(&endpoint, settings.descriptors);
         let stop = CancellationToken::new();
         let gate = Arc::new(Gate::new());
         let control = connections.control();
@@ -45,7 +48,7 @@ impl Supervisor {
         let driver = keeper.bring_up().await?;
         keeper.admit_calls(&driver);
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep(driver)));
-        Ok((Supervisor { stop, keeper }, DriverClient::new(connections, gate)))
+        Ok((Supervisor { stop, keeper }, DriverClient::new(connections, descriptors, gate)))
     }
 
     /// Asks a driver that the registry has started to finish and end, and waits until it has.
@@ -65,7 +68,7 @@ enum Host {
 impl Host {
     fn prepare(settings: &DriverSettings) -> Result<Self, StartError> {
         match &settings.way {
-            Way::Spawn(spawn) => Spawner::prepare(&settings.name, spawn).map(Host::Registry),
+            Way::Spawn(spawn) => Spawner::prepare(&settings.name, spawn, settings.descriptors).map(Host::Registry),
             Way::Attach(endpoint) => Ok(Host::SomebodyElse(endpoint.clone())),
         }
     }

@@ -32,7 +32,7 @@ pub(super) async fn get(site: &Site, name: RepositoryName, digest: Digest, reque
         head(blob.size)
     } else {
         let wanted = ranges::wanted(&request, &digest, blob.size);
-        ranges::respond(blobs, blob, wanted).await?
+        ranges::respond(blobs, blob, wanted, request.extensions().get()).await?
     };
     response.headers_mut().extend(headers_of(&digest));
     Ok(response)

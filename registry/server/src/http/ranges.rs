@@ -4,7 +4,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
@@ -12,11 +12,11 @@ use oci::range::{Ranges, parse_ranges};
 use oci::{Digest, ErrorCode, etag};
 
 use super::error::HttpError;
+use super::file_body::{FileBody, Files};
 use super::headers::header;
 use super::{Answer, Request, Response};
 use crate::storage::{Blob, BlobStore, StorageError};
 
-type Content = BoxStream<'static, Result<Bytes, StorageError>>;
 type Range = std::ops::RangeInclusive<u64>;
 
 pub(super) const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -36,28 +36,44 @@ pub(super) fn wanted(request: &Request, digest: &Digest, size: u64) -> Ranges {
 }
 
 /// The response that has these ranges of a blob as its body.
-pub(super) async fn respond(blobs: &BlobStore, blob: Blob, ranges: Ranges) -> Answer {
+///
+/// `files` are of its connection, when that can send files.
+pub(super) async fn respond(blobs: &BlobStore, blob: Blob, ranges: Ranges, files: Option<&Files>) -> Answer {
     match ranges {
-        Ranges::Whole => whole(blobs, &blob).await,
+        Ranges::Whole => whole(blobs, &blob, files).await,
         Ranges::Unsatisfiable => Err(unsatisfiable(blob.size)),
         Ranges::Satisfiable(ranges) => match <[Range; 1]>::try_from(ranges) {
-            Ok([range]) => part(blobs, &blob, range).await,
+            Ok([range]) => part(blobs, &blob, range, files).await,
             Err(ranges) => Ok(parts(blobs.clone(), blob, ranges)),
         },
     }
 }
 
-async fn whole(blobs: &BlobStore, blob: &Blob) -> Answer {
-    let content = blobs.open(blob, 0, blob.size).await?;
-    Ok(response(StatusCode::OK, OCTET_STREAM, blob.size, content.boxed()))
+async fn whole(blobs: &BlobStore, blob: &Blob, files: Option<&Files>) -> Answer {
+    let content = content(blobs, blob, 0, blob.size, files).await?;
+    Ok(response(StatusCode::OK, OCTET_STREAM, blob.size, content))
 }
 
-async fn part(blobs: &BlobStore, blob: &Blob, range: Range) -> Answer {
+async fn part(blobs: &BlobStore, blob: &Blob, range: Range, files: Option<&Files>) -> Answer {
     let length = length(&range);
-    let content = blobs.open(blob, *range.start(), length).await?;
-    let mut response = response(StatusCode::PARTIAL_CONTENT, OCTET_STREAM, length, content.boxed());
+    let content = content(blobs, blob, *range.start(), length, files).await?;
+    let mut response = response(StatusCode::PARTIAL_CONTENT, OCTET_STREAM, length, content);
     response.headers_mut().insert(CONTENT_RANGE, header(content_range(&range, blob.size)));
     Ok(response)
+}
+
+/// Bytes of a blob: straight from its file where there is one and the connection can send it.
+async fn content(
+    blobs: &BlobStore,
+    blob: &Blob,
+    offset: u64,
+    length: u64,
+    files: Option<&Files>,
+) -> Result<Body, StorageError> {
+    if let (Some(file), Some(files)) = (&blob.file, files) {
+        return Ok(Body::new(FileBody::new(files.clone(), file.clone(), offset, length)));
+    }
+    Ok(Body::from_stream(blobs.open(blob, offset, length).await?))
 }
 
 /// A `multipart/byteranges` message; each part is opened when its turn comes.
@@ -76,7 +92,7 @@ fn parts(blobs: BlobStore, blob: Blob, ranges: Vec<Range>) -> Response {
     });
     let content = content.try_flatten().chain(once(end)).boxed();
     let kind = header(format!("multipart/byteranges; boundary={boundary}"));
-    response(StatusCode::PARTIAL_CONTENT, kind, total, content)
+    response(StatusCode::PARTIAL_CONTENT, kind, total, Body::from_stream(content))
 }
 
 /// The line break before the first boundary is a preamble, which readers pass over.
@@ -96,8 +112,8 @@ fn unsatisfiable(size: u64) -> HttpError {
         .with_header(CONTENT_RANGE, header(format!("bytes */{size}")))
 }
 
-fn response(status: StatusCode, content_type: HeaderValue, length: u64, content: Content) -> Response {
-    let mut response = Response::new(Body::from_stream(content));
+fn response(status: StatusCode, content_type: HeaderValue, length: u64, content: Body) -> Response {
+    let mut response = Response::new(content);
     *response.status_mut() = status;
     response
         .headers_mut()

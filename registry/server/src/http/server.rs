@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::Version;
 use http::header::EXPECT;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,8 +19,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::edge;
+use super::file_body::Files;
 use super::listener::{Address, BindError, Listener, Stream};
 use super::request_body::{Linger, Lingering, Paced};
+use super::sendfile::Sendfile;
 use super::site::{Peer, Site};
 
 /// What one client, and all of them together, may take.
@@ -109,6 +112,8 @@ struct Connections {
 impl Connections {
     fn spawn(&self, stream: Stream, peer: Option<SocketAddr>, place: Option<OwnedSemaphorePermit>) {
         let site = Arc::clone(&self.site);
+        let files = Files::default();
+        let socket = Sendfile::new(stream, files.clone());
         let service = service_fn(move |request: http::Request<Incoming>| {
             let waits = request.headers().contains_key(EXPECT);
             let receive = |body| Body::new(Lingering::new(Paced::new(body, BODY_PATIENCE), LINGER, waits));
@@ -116,10 +121,14 @@ impl Connections {
             if let Some(address) = peer {
                 request.extensions_mut().insert(Peer(address));
             }
+            // The frames of HTTP/2 are made of bytes in memory.
+            if request.version() <= Version::HTTP_11 {
+                request.extensions_mut().insert(files.clone());
+            }
             let answer = edge::answer(Arc::clone(&site), request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self.builder.serve_connection(TokioIo::new(socket), service).into_owned();
         let served = self.graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(problem) = served.await {

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use oci::{Digest, RepositoryName, UploadId};
 use storagedriver_proto::limits::INLINE_MAX;
 
 use super::error::{Found, StorageError};
 use super::{layout, link};
-use crate::driver::{DriverClient, RedirectMethod};
+use crate::driver::{DriverClient, LocalFile, RedirectMethod};
 
 #[derive(Clone)]
 pub(crate) struct BlobStore {
@@ -20,12 +20,14 @@ pub(crate) struct BlobStore {
 }
 
 /// A blob that a repository has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Blob {
     /// Where its bytes are: the digest asked for, or the one that distribution stored them under when it was asked for
     /// another algorithm than sha256.
     content: Digest,
     pub(crate) size: u64,
+    /// Its bytes, where the driver can hand over a file of them.
+    pub(crate) file: Option<LocalFile>,
 }
 
 /// How long a client may take to follow a redirect.
@@ -52,8 +54,13 @@ impl BlobStore {
 
     /// The content with this digest, in whatever repository.
     async fn content(&self, digest: Digest) -> Result<Option<Blob>, StorageError> {
-        let info = self.driver.stat(&layout::blob(&digest)).await.found()?;
-        Ok(info.filter(|info| !info.is_prefix).map(|info| Blob { content: digest, size: info.size }))
+        let path = layout::blob(&digest);
+        let Some(file) = self.driver.local_file(&path).await.found()? else { return Ok(None) };
+        if let Some(file) = file {
+            return Ok(Some(Blob { content: digest, size: file.size(), file: Some(file) }));
+        }
+        let info = self.driver.stat(&path).await.found()?;
+        Ok(info.filter(|info| !info.is_prefix).map(|info| Blob { content: digest, size: info.size, file: None }))
     }
 
     /// The bytes of a blob from `offset`, `length` of them. An error within the stream means that the rest is missing.
@@ -63,8 +70,11 @@ impl BlobStore {
         offset: u64,
         length: u64,
     ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
-        let reader = self.driver.read(&layout::blob(&blob.content), offset, Some(length)).await?;
-        Ok(reader.map_err(StorageError::from))
+        let bytes = match blob.file.clone() {
+            Some(file) => file.stream(offset, length),
+            None => self.driver.read(&layout::blob(&blob.content), offset, Some(length)).await?.boxed(),
+        };
+        Ok(bytes.map_err(StorageError::from))
     }
 
     /// A URL at which `client` can fetch the blob itself; `None` when the registry has to serve it.

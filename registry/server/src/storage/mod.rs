@@ -18,7 +18,7 @@ mod upload;
 
 use std::time::Duration;
 
-pub(crate) use crate::driver::RedirectMethod;
+pub(crate) use crate::driver::{LocalFile, RedirectMethod};
 pub(crate) use blob::{Blob, BlobStore};
 pub(crate) use catalog::Catalog;
 pub(crate) use error::StorageError;

@@ -6,6 +6,7 @@ mod blobs;
 mod catalog;
 mod config;
 mod faults;
+mod files;
 mod full_disk;
 mod images;
 mod interruptions;

@@ -238,9 +238,12 @@ impl Registry {
         rustix::process::kill_process(self.driver_pid().await, signal).unwrap();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("the registry should still run")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = self.process.id().expect("the registry should still run");
-        rustix::process::kill_process(process(pid), signal).unwrap();
+        rustix::process::kill_process(process(self.pid()), signal).unwrap();
     }
 
     /// Waits for the end of the process.

@@ -25,6 +25,7 @@ fn attach(socket: PathBuf) -> DriverSettings {
         way: Way::Attach(Endpoint::Unix(socket)),
         parameters: BTreeMap::new(),
         restart: RestartLimits::default(),
+        descriptors: true,
     }
 }
 

@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::driver::DriverClient;
 use crate::driver::answers::Capabilities;
 use crate::driver::channel::Connections;
+use crate::driver::descriptors::Descriptors;
 use crate::driver::gate::Gate;
 use crate::driver::settings::Endpoint;
 
@@ -72,7 +73,7 @@ pub(super) fn service(script: &Arc<Mutex<Script>>) -> StorageDriverServer<Fake> 
 pub(super) fn client_of(endpoint: &Endpoint) -> DriverClient {
     let gate = Arc::new(Gate::new());
     gate.open(Capabilities { granularity: GRANULARITY, ..Capabilities::NONE }, None, 0);
-    DriverClient::new(Connections::to(endpoint).unwrap(), gate)
+    DriverClient::new(Connections::to(endpoint).unwrap(), Descriptors::of(endpoint, true), gate)
 }
 
 impl Stage {

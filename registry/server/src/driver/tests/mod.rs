@@ -2,6 +2,7 @@
 
 mod attached;
 mod contract;
+mod descriptors;
 mod fake;
 mod https;
 mod processes;
@@ -91,6 +92,7 @@ impl Place {
             }),
             parameters: BTreeMap::from(store),
             restart: RestartLimits::default(),
+            descriptors: true,
         }
     }
 

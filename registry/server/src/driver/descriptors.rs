@@ -1,0 +1,129 @@
+//! Asking a driver on this host for an open file instead of its bytes (README of the protocol, "Local descriptors").
+//!
+//! It is a short cut and never a need: whatever goes wrong on it, the same content is asked for by a call.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prost::Message;
+use storagedriver_proto::error::to_status;
+use storagedriver_proto::v1alpha1::descriptor_response::{Failure, Kind};
+use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse};
+use storagedriver_proto::{Path, environment};
+use tokio::time::timeout;
+
+use super::client::DriverClient;
+use super::error::{DriverError, DriverErrorKind, Fault};
+use super::from_proto;
+use super::local_file::LocalFile;
+use super::packets::{Connection, Packet};
+use super::settings::Endpoint;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections kept for later requests.
+const IDLE_MAX: usize = 16;
+const NOBODY: u64 = u64::MAX;
+
+/// Where descriptors are asked for.
+pub(super) struct Descriptors {
+    socket: Option<PathBuf>,
+    idle: Mutex<Vec<Connection>>,
+    /// The process that broke a promise here, by the number of restarts before it. It is asked no more.
+    distrusted: AtomicU64,
+}
+
+impl DriverClient {
+    /// The content at `path` as an open file; `None` when it is to be had by the other calls only.
+    pub(crate) async fn local_file(&self, path: &Path) -> Result<Option<LocalFile>, DriverError> {
+        let descriptors = self.descriptors();
+        let Some(restarts) = self.gate().descriptors_of() else { return Ok(None) };
+        if descriptors.socket.is_none() || descriptors.distrusted.load(Ordering::Relaxed) == restarts {
+            return Ok(None);
+        }
+        let Some(packet) = descriptors.ask(path).await else { return Ok(None) };
+        match understand(packet, path) {
+            Ok(file) => Ok(Some(file)),
+            Err(fault) if fault.kind == DriverErrorKind::Protocol => {
+                descriptors.distrust(restarts, &fault);
+                Ok(None)
+            }
+            Err(fault) if is_answer(fault.kind) => Err(fault.into_error("descriptor", path, false)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+impl Descriptors {
+    /// Of the driver at `endpoint`, when they are `wanted`. Drivers on other hosts have none.
+    pub(super) fn of(endpoint: &Endpoint, wanted: bool) -> Self {
+        let socket = match endpoint {
+            Endpoint::Unix(path) if wanted => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(environment::DESCRIPTOR_SUFFIX);
+                Some(name.into())
+            }
+            _ => None,
+        };
+        Descriptors { socket, idle: Mutex::default(), distrusted: AtomicU64::new(NOBODY) }
+    }
+
+    /// The answer, from a connection used before or from a new one: a process that has ended took its connections along.
+    async fn ask(&self, path: &Path) -> Option<Packet> {
+        let request = DescriptorRequest { path: path.to_string(), if_version: String::new() }.encode_to_vec();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        for connection in [idle.map_or_else(|| self.connect(), Ok), self.connect()] {
+            let connection = connection.ok()?;
+            match timeout(PATIENCE, connection.exchange(&request)).await.ok()? {
+                Ok(Some(packet)) => {
+                    self.keep(connection);
+                    return Some(packet);
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+        None
+    }
+
+    fn connect(&self) -> io::Result<Connection> {
+        let socket = self.socket.as_deref().ok_or(io::ErrorKind::NotFound)?;
+        Connection::open(socket)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    fn distrust(&self, restarts: u64, why: &Fault) {
+        tracing::error!(%why, "the driver breaks its word on descriptors, and is asked for none any more");
+        self.distrusted.store(restarts, Ordering::Relaxed);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// What means the same in the answer to any other call. After other failures that call may do better.
+fn is_answer(kind: DriverErrorKind) -> bool {
+    matches!(kind, DriverErrorKind::NotFound | DriverErrorKind::VersionMismatch | DriverErrorKind::Corrupt)
+}
+
+fn understand(packet: Packet, path: &Path) -> Result<LocalFile, Fault> {
+    let Packet { bytes, descriptors, is_cut } = packet;
+    let answer = DescriptorResponse::decode(&bytes[..]).map_err(|problem| Fault::nonsense(problem.to_string()))?;
+    let count = descriptors.len();
+    match (answer.kind, <[_; 1]>::try_from(descriptors)) {
+        _ if is_cut => Err(Fault::nonsense("the answer is longer than it may be")),
+        (Some(Kind::Info(info)), Ok([descriptor])) => {
+            LocalFile::believe(descriptor, path, from_proto::content_info(Some(info))?.size)
+        }
+        (Some(Kind::Failure(Failure { error, message })), Err(_)) if count == 0 => {
+            Err(Fault::from(to_status(&error.unwrap_or_default(), &message)))
+        }
+        _ => Err(Fault::nonsense(format!("an answer with {count} descriptors"))),
+    }
+}

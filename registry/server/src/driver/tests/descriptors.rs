@@ -1,0 +1,186 @@
+//! Open files from real drivers, and from some that break their word.
+
+use std::fs::File;
+use std::io::{IoSlice, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use prost::Message;
+use prost_types::Timestamp;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, accept, recv, sendmsg};
+use rustix::process::Signal;
+use storagedriver_proto::v1alpha1::descriptor_response::{Failure, Kind};
+use storagedriver_proto::v1alpha1::storage_error::Reason;
+use storagedriver_proto::v1alpha1::{DescriptorResponse, Info, StorageError};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::{PATIENCE, Place, content, path, signal};
+use crate::driver::answers::Capabilities;
+use crate::driver::channel::Connections;
+use crate::driver::descriptors::Descriptors;
+use crate::driver::gate::Gate;
+use crate::driver::packets;
+use crate::driver::settings::{Endpoint, Socket};
+use crate::driver::{DriverClient, DriverErrorKind, LocalFile};
+
+async fn bytes_of(file: LocalFile) -> Vec<u8> {
+    let size = file.size();
+    file.stream(0, size).try_collect::<Vec<_>>().await.unwrap().concat()
+}
+
+/// The file of `/a/b`, once there is a driver that hands it over.
+async fn handed(client: &DriverClient) -> LocalFile {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(file) = client.local_file(&path("/a/b")).await.unwrap() {
+            return file;
+        }
+        assert!(Instant::now() < deadline, "no file is handed over");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_handed_over_by_every_process_of_a_driver() {
+    for socket in [Socket::Inherit, Socket::Path] {
+        let place = Place::new();
+        let (supervisor, client) = place.start("filesystem", socket).await.unwrap();
+        let content = content(300_000);
+        client.put(&path("/a/b"), content.clone()).await.unwrap();
+        for _ in 0..3 {
+            assert!(bytes_of(handed(&client).await).await == content);
+            let kind = client.local_file(&path("/a")).await.unwrap_err().kind();
+            assert_eq!(kind, DriverErrorKind::NotFound);
+            signal(&client, Signal::KILL);
+        }
+        supervisor.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_no_files_gets_none() {
+    let place = Place::new();
+    let settings = super::DriverSettings { descriptors: false, ..place.settings("filesystem", Socket::Inherit) };
+    let (supervisor, client) = super::Supervisor::start(settings).await.unwrap();
+    client.put(&path("/a"), content(10)).await.unwrap();
+    assert!(!client.capabilities().descriptors && client.local_file(&path("/a")).await.unwrap().is_none());
+    supervisor.shutdown().await;
+}
+
+/// What a driver answers to every request.
+struct Answer {
+    packet: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// A descriptor socket on which `answer` is all that ever comes.
+struct Stage {
+    client: DriverClient,
+    asked: Arc<AtomicUsize>,
+    _folder: TempDir,
+}
+
+impl Stage {
+    fn set(answer: Answer) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::Unix(folder.path().join("driver.sock"));
+        let listener = packets::bind_listener(&folder.path().join("driver.sock.fd")).unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        // It ends with the process: nothing tells a thread that waits for a connection to end.
+        std::thread::spawn(move || {
+            while let Ok(connection) = accept(&listener) {
+                while recv(&connection, &mut [0; 5000], RecvFlags::empty()).is_ok_and(|(received, _)| received > 0) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    answer.send(&connection);
+                }
+            }
+        });
+        let gate = Arc::new(Gate::new());
+        gate.open(Capabilities { descriptors: true, ..Capabilities::NONE }, None, 0);
+        let connections = Connections::to(&endpoint).unwrap();
+        let client = DriverClient::new(connections, Descriptors::of(&endpoint, true), gate);
+        Stage { client, asked, _folder: folder }
+    }
+}
+
+impl Answer {
+    fn info(size: u64, descriptors: Vec<OwnedFd>) -> Self {
+        let info = Info { size, modified: Some(Timestamp::default()), version: "v".to_owned(), is_prefix: false };
+        Answer { packet: DescriptorResponse { kind: Some(Kind::Info(info)) }.encode_to_vec(), descriptors }
+    }
+
+    fn failure(reason: Reason, descriptors: Vec<OwnedFd>) -> Self {
+        let error = StorageError { reason: reason.into(), ..Default::default() };
+        let kind = Kind::Failure(Failure { error: Some(error), message: "no".to_owned() });
+        Answer { packet: DescriptorResponse { kind: Some(kind) }.encode_to_vec(), descriptors }
+    }
+
+    fn send(&self, connection: &OwnedFd) {
+        let descriptors: Vec<BorrowedFd<'_>> = self.descriptors.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        sendmsg(connection, &[IoSlice::new(&self.packet)], &mut control, SendFlags::NOSIGNAL).unwrap();
+    }
+}
+
+/// A file of 5 bytes, opened as `options` says.
+fn file(options: &mut std::fs::OpenOptions) -> OwnedFd {
+    let mut named = tempfile::NamedTempFile::new().unwrap();
+    named.write_all(b"hello").unwrap();
+    options.open(named.path()).unwrap().into()
+}
+
+fn readable() -> OwnedFd {
+    file(File::options().read(true))
+}
+
+#[tokio::test]
+async fn a_driver_that_breaks_its_word_is_asked_no_more() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let rows = [
+        ("what is no answer", Answer { packet: vec![0xff; 9], descriptors: Vec::new() }),
+        ("an answer that says nothing", Answer { packet: vec![0xa2, 0x06, 0x00], descriptors: Vec::new() }),
+        ("a packet that is too long", Answer { packet: vec![0; 4097], descriptors: Vec::new() }),
+        ("info without a descriptor", Answer::info(5, Vec::new())),
+        ("info with two", Answer::info(5, vec![readable(), readable()])),
+        ("info with more than there is room for", Answer::info(5, (0..4).map(|_| readable()).collect())),
+        ("another size", Answer::info(6, vec![readable()])),
+        ("a file to write to", Answer::info(5, vec![file(File::options().read(true).write(true))])),
+        ("a pipe", Answer::info(0, vec![reader.into()])),
+        ("a failure with a descriptor", Answer::failure(Reason::NotFound, vec![readable()])),
+    ];
+    for (what, answer) in rows {
+        let stage = Stage::set(answer);
+        for _ in 0..2 {
+            assert!(stage.client.local_file(&path("/a")).await.unwrap().is_none(), "{what}");
+        }
+        assert_eq!(stage.asked.load(Ordering::Relaxed), 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_every_call_would_say_is_an_answer() {
+    let stage = Stage::set(Answer::info(5, vec![readable()]));
+    let file = stage.client.local_file(&path("/a")).await.unwrap().unwrap();
+    assert_eq!(bytes_of(file).await, b"hello");
+    for reason in [Reason::NotFound, Reason::Corrupt] {
+        let stage = Stage::set(Answer::failure(reason, Vec::new()));
+        assert!(stage.client.local_file(&path("/a")).await.is_err(), "{reason:?}");
+    }
+    for reason in [Reason::Unsupported, Reason::Unavailable, Reason::Internal, Reason::NotConfigured] {
+        let stage = Stage::set(Answer::failure(reason, Vec::new()));
+        for asked in 1..=2 {
+            assert!(stage.client.local_file(&path("/a")).await.unwrap().is_none(), "{reason:?}");
+            assert_eq!(stage.asked.load(Ordering::Relaxed), asked, "{reason:?}: the next content may have a file");
+        }
+    }
+}
