@@ -6,6 +6,7 @@ use futures::future::join_all;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tokio::time::timeout;
 
+use super::handshake::hello;
 use crate::block::content;
 use crate::case::cases;
 use crate::client::Client;
@@ -62,19 +63,18 @@ async fn undeclared(launch: Launch) -> Outcome {
 }
 
 async fn before_configure(launch: Launch) -> Outcome {
-    let driver = Driver::start(&launch).await?;
-    let client = driver.client().await?;
-    let early = async {
-        let asker = Asker::connect(&driver.descriptor_socket(), launch.journal()).await?;
-        asker.refused(&client.at("a"), "", Reason::NotConfigured).await?;
-        Ok(asker)
-    };
-    let early: Outcome<Asker> = early.await;
+    let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     if !client.capabilities().descriptors {
         return not_offered("descriptors");
     }
-    let asker = early?;
+    driver.replace().await?;
+    hello(&driver).await?;
+    let asker = Asker::connect(&driver.descriptor_socket(), launch.journal()).await?;
+    for path in [client.at("a"), "no path".to_owned()] {
+        asker.refused(&path, "", Reason::NotConfigured).await?;
+    }
+    let client = driver.configured().await?;
     client.put(&client.at("a"), "content").await?;
     asker.ask(&client.at("a")).await?.holds("content, on the same connection", b"content")
 }

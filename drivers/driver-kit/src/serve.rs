@@ -53,8 +53,10 @@ fn run<D: StorageDriver>(launch: Launch) -> Result<(), Problem> {
 async fn run_until_stopped<D: StorageDriver>(launch: Launch) -> Result<(), Problem> {
     let stop = stop_signal()?;
     let registry_gone = end_of_pipe(launch.liveness)?;
+    // Whoever can call finds the other socket there.
+    let descriptor_socket = listen_for_descriptors(launch.descriptor_socket.as_ref())?;
     let listener = listen_for_calls(&launch.socket)?;
-    let server = match listen_for_descriptors(launch.descriptor_socket.as_ref())? {
+    let server = match descriptor_socket {
         Some(socket) => Server::<D>::with_descriptor_socket(launch.nonce, socket)?,
         None => Server::<D>::new(launch.nonce),
     };

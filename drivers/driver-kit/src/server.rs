@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use storagedriver_proto::handshake::handshake_server::HandshakeServer;
 use storagedriver_proto::limits::FRAME;
 use storagedriver_proto::v1alpha1::storage_driver_server::StorageDriverServer;
@@ -59,7 +59,7 @@ impl<D: StorageDriver> Server<D> {
     }
 
     /// A driver like [`new`](Self::new), from which descriptors can be had over `socket`: a listening Unix socket of type
-    /// SOCK_SEQPACKET.
+    /// SOCK_SEQPACKET. It is called where the runtime runs that serves.
     pub fn with_descriptor_socket(nonce: impl Into<Bytes>, socket: OwnedFd) -> io::Result<Self> {
         let descriptors = Some(packets::Listener::new(socket)?);
         Ok(Server { store: Arc::new(Store::new(true)), nonce: nonce.into(), descriptors })
@@ -82,16 +82,16 @@ impl<D: StorageDriver> Server<D> {
             .add_service(HandshakeServer::new(Handshake::<D>::new(self.nonce)))
             .add_service(StorageDriverServer::new(Service::new(self.store, Arc::clone(&health))))
             .serve_with_incoming_shutdown(connections(listener), draining.clone().cancelled_owned());
-        let mut serving = pin!(async { tokio::join!(calls, handing_over).0 });
+        let mut serving = pin!(async { tokio::try_join!(calls, handing_over.map(Ok)) });
         tokio::select! {
-            ended = &mut serving => return ended.map_err(io::Error::other),
+            ended = &mut serving => return ended.map(drop).map_err(io::Error::other),
             () = health.watch() => {}
             () = stop => {}
         }
         health.close().await;
         draining.cancel();
         match tokio::time::timeout(DRAIN, serving).await {
-            Ok(ended) => ended.map_err(io::Error::other),
+            Ok(ended) => ended.map(drop).map_err(io::Error::other),
             Err(_) => {
                 tracing::warn!("calls were still in flight when the time to finish them was over");
                 Ok(())
