@@ -8,24 +8,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use driver_kit::Path;
 
-/// The number of the newest claim to one path.
-type Newest = Mutex<u64>;
+/// The newest claim to one path.
+#[derive(Default)]
+pub(crate) struct Newest {
+    number: u64,
+    /// The session is over: it was published, or moved.
+    is_over: bool,
+}
 
 #[derive(Default)]
 pub(crate) struct Claims {
-    paths: Mutex<HashMap<Path, Weak<Newest>>>,
+    paths: Mutex<HashMap<Path, Weak<Mutex<Newest>>>>,
+}
+
+/// Why a claim cannot be held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// To a newer one.
+    Superseded,
+    /// With its session.
+    Over,
 }
 
 /// The right to write to a session until somebody takes it over.
 pub(crate) struct Claim {
-    newest: Arc<Newest>,
+    newest: Arc<Mutex<Newest>>,
     number: u64,
 }
 
 impl Claim {
-    /// Keeps the session from being taken over; `None` when it was already.
-    pub(crate) fn hold(&self) -> Option<MutexGuard<'_, u64>> {
-        Some(lock(&self.newest)).filter(|newest| **newest == self.number)
+    /// Keeps the session from being taken over and from being ended.
+    pub(crate) fn hold(&self) -> Result<MutexGuard<'_, Newest>, Lost> {
+        let newest = lock(&self.newest);
+        match *newest {
+            Newest { number, .. } if number != self.number => Err(Lost::Superseded),
+            Newest { is_over: true, .. } => Err(Lost::Over),
+            _ => Ok(newest),
+        }
     }
 }
 
@@ -34,20 +53,30 @@ impl Claims {
     /// it fails, all is as before.
     pub(crate) fn take_over<T, E>(&self, path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<(Claim, T), E> {
         let newest = self.newest(path);
-        let mut number = lock(&newest);
+        let mut current = lock(&newest);
         let done = work()?;
-        *number += 1;
-        let claim = Claim { newest: Arc::clone(&newest), number: *number };
-        Ok((claim, done))
+        let number = current.number + 1;
+        *current = Newest { number, is_over: false };
+        drop(current);
+        Ok((Claim { newest, number }, done))
     }
 
-    fn newest(&self, path: &Path) -> Arc<Newest> {
+    /// As [`take_over`](Self::take_over), and nobody has a claim then.
+    pub(crate) fn end<T, E>(&self, path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let newest = self.newest(path);
+        let mut current = lock(&newest);
+        let done = work()?;
+        current.is_over = true;
+        Ok(done)
+    }
+
+    fn newest(&self, path: &Path) -> Arc<Mutex<Newest>> {
         let mut paths = lock(&self.paths);
         if let Some(newest) = paths.get(path).and_then(Weak::upgrade) {
             return newest;
         }
         paths.retain(|_, newest| newest.strong_count() > 0);
-        let newest = Arc::new(Newest::default());
+        let newest = Arc::default();
         paths.insert(path.clone(), Arc::downgrade(&newest));
         newest
     }
@@ -73,10 +102,17 @@ mod tests {
         let first = take_over(&path, Ok(())).unwrap();
         let other = take_over(&Path::parse("/other").unwrap(), Ok(())).unwrap();
         assert!(take_over(&path, Err(())).is_err());
-        assert!(first.hold().is_some());
+        let standing = |claim: &Claim| claim.hold().err();
+        assert_eq!(standing(&first), None);
         let second = take_over(&path, Ok(())).unwrap();
-        assert!(first.hold().is_none() && second.hold().is_some() && other.hold().is_some());
-        drop((first, second));
+        assert_eq!([&first, &second, &other].map(standing), [Some(Lost::Superseded), None, None]);
+        assert!(claims.end(&path, || Err::<(), ()>(())).is_err());
+        assert_eq!(standing(&second), None);
+        claims.end(&path, || Outcome::Ok(())).unwrap();
+        assert_eq!([&first, &second, &other].map(standing), [Some(Lost::Superseded), Some(Lost::Over), None]);
+        let third = take_over(&path, Ok(())).unwrap();
+        assert_eq!([&second, &third].map(standing), [Some(Lost::Superseded), None]);
+        drop((first, second, third));
         take_over(&Path::parse("/new").unwrap(), Ok(())).unwrap();
         assert!(!lock(&claims.paths).contains_key(&path));
     }
@@ -95,7 +131,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         let (claim, ()) = claims.take_over(&path, alone).unwrap();
-                        if let Some(_held) = claim.hold() {
+                        if let Ok(_held) = claim.hold() {
                             alone().unwrap();
                         }
                     }

@@ -16,6 +16,9 @@ use crate::root::{FILE, split};
 use crate::staged::find_staged;
 use crate::store::Store;
 
+/// What became content, and the folder of it that is still to be settled: writers are fenced before that can fail.
+type Published = (Info, Option<OwnedFd>);
+
 /// How a session is to be published.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms {
@@ -31,14 +34,18 @@ impl Store {
         if path == target {
             return Err(Error::new(ErrorKind::RequestInvalid, "a session cannot be committed to its own staging path"));
         }
-        self.end_session(path, |staging| match staged_of_length(staging, terms.size)? {
+        let (info, folder) = self.end_session(path, |staging| match staged_of_length(staging, terms.size)? {
             Some((place, file)) if terms.if_absent => self.publish_staged(&file, place, target, terms),
             Some((place, file)) => match self.content_of_length(target, terms.size)? {
                 Some(there) => self.keep(&there, place, target),
                 None => self.publish_staged(&file, place, target, terms),
             },
             None => self.committed_before(target, terms.size),
-        })
+        })?;
+        if let Some(folder) = folder {
+            self.settle(&split(target)?.0, &folder)?;
+        }
+        Ok(info)
     }
 
     fn content_of_length(&self, path: &Path, length: u64) -> Result<Option<(OwnedFd, Stat)>> {
@@ -49,44 +56,46 @@ impl Store {
         }
     }
 
-    fn publish_staged(&self, file: &OwnedFd, place: &Source<'_>, target: &Path, terms: Terms) -> Result<Info> {
+    fn publish_staged(&self, file: &OwnedFd, place: &Source<'_>, target: &Path, terms: Terms) -> Result<Published> {
         let info = seal(file, terms.is_synced).map_err(|errno| {
             place.discard();
             writing(errno)
         })?;
-        self.publish(place, target, terms.if_absent)?;
-        Ok(info)
+        let folder = self.publish(place, target, terms.if_absent)?;
+        Ok((info, Some(folder)))
     }
 
     /// The target has this content already: it stays, and the staged copy goes.
-    fn keep(&self, there: &(OwnedFd, Stat), place: &Source<'_>, target: &Path) -> Result<Info> {
-        let info = self.make_durable(there, target)?;
+    fn keep(&self, there: &(OwnedFd, Stat), place: &Source<'_>, target: &Path) -> Result<Published> {
+        let published = self.make_durable(there, target)?;
         unlinkat(place.folder, place.name, AtFlags::empty()).map_err(writing)?;
-        Ok(info)
+        Ok(published)
     }
 
     /// A commit that was killed after the rename is done once the target is durable.
-    fn committed_before(&self, target: &Path, length: u64) -> Result<Info> {
+    fn committed_before(&self, target: &Path, length: u64) -> Result<Published> {
         let there = self.content_of_length(target, length)?.ok_or_else(no_session)?;
         self.make_durable(&there, target)
     }
 
-    fn make_durable(&self, (file, stat): &(OwnedFd, Stat), path: &Path) -> Result<Info> {
+    fn make_durable(&self, (file, stat): &(OwnedFd, Stat), path: &Path) -> Result<Published> {
         fsync(file).map_err(writing)?;
         if let Some((folder, _)) = self.existing_folder(path)? {
             self.settle(&split(path)?.0, &folder)?;
         }
-        Ok(content(stat))
+        Ok((content(stat), None))
     }
 
     pub(crate) fn rename(&self, source: &Path, target: &Path) -> Result<Info> {
-        let info = self.end_session(source, |place| {
+        let (info, folder) = self.end_session(source, |place| {
             let place = place.ok_or_else(not_found)?;
             let (_, stat) = content_of(openat(place.folder, place.name, FILE, Mode::empty()))?;
-            self.publish(place, target, false)?;
-            self.syncs.sync(place.folder).map_err(writing)?;
-            Ok(content(&stat))
+            Ok((content(&stat), self.publish(place, target, false)?))
         })?;
+        self.settle(&split(target)?.0, &folder)?;
+        if let Some((folder, _)) = self.existing_folder(source)? {
+            self.syncs.sync(&folder).map_err(writing)?;
+        }
         self.prune(&split(source)?.0);
         Ok(info)
     }

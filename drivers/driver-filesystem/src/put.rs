@@ -23,16 +23,17 @@ impl Store {
     pub(crate) fn put(&self, path: &Path, data: Bytes, if_absent: bool) -> Result<Info> {
         let temporary = self.writer()?.workspace.temporary().map_err(writing)?;
         let info = write_whole(&temporary.file, data).map_err(writing)?;
-        self.publish(&Source { folder: temporary.folder, name: &temporary.name }, path, if_absent)?;
+        let source = Source { folder: temporary.folder, name: &temporary.name };
+        let folder = self.publish(&source, path, if_absent)?;
+        self.settle(&split(path)?.0, &folder)?;
         Ok(info)
     }
 
-    /// Gives a synced file the name `target` in one step, and returns when that survives the loss of power.
-    pub(crate) fn publish(&self, source: &Source<'_>, target: &Path, if_absent: bool) -> Result<()> {
+    /// Gives a synced file the name `target` in one step, in a folder that is still to be settled.
+    pub(crate) fn publish(&self, source: &Source<'_>, target: &Path, if_absent: bool) -> Result<OwnedFd> {
         let flags = if if_absent { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
         let rename = |folder: &OwnedFd, name: &str| renameat_with(source.folder, source.name, folder, name, flags);
-        let (folder, ()) = self.in_folder(target, rename)?;
-        self.settle(&split(target)?.0, &folder)
+        Ok(self.in_folder(target, rename)?.0)
     }
 }
 

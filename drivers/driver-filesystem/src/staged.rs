@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::{self, Errno};
 
-use crate::claims::Claim;
+use crate::claims::{Claim, Lost};
 use crate::error::{fenced, foreign, no_session, offset_invalid, writing};
 use crate::info::{kind, size};
 use crate::marker::{Locked, Marker};
@@ -91,10 +91,11 @@ impl Store {
     }
 
     /// Runs `work` while nobody writes to the session at `path`, in whichever process. When it succeeds the session is over,
-    /// and all its writers are fenced. `work` is told where the staged file is, if it is anywhere.
+    /// and all its writers are fenced; so once the file is published it must not fail. `work` is told where the staged file
+    /// is, if it is anywhere.
     pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce(Option<&Source<'_>>) -> Result<T>) -> Result<T> {
         self.writer()?;
-        let (_, done) = self.claims.take_over(path, || {
+        self.claims.end(path, || {
             let Some((folder, name)) = self.existing_folder(path)? else { return work(None) };
             let place = Source { folder: &folder, name };
             match self.lock_marker(path, &folder, name) {
@@ -107,8 +108,7 @@ impl Store {
                 Err(Errno::NOENT | Errno::NOTDIR) => work(None),
                 Err(errno) => Err(writing(errno)),
             }
-        })?;
-        Ok(done)
+        })
     }
 
     fn discard_staged(&self, path: &Path) {
@@ -167,12 +167,15 @@ impl Staged {
 
     /// Whether every byte of the session is on the disk: only sure where nobody else can have written.
     pub(crate) fn is_synced(&self) -> bool {
-        self.marker.is_none() && self.claim.hold().is_some() && !self.is_unsynced.load(Ordering::Relaxed)
+        self.marker.is_none() && self.claim.hold().is_ok() && !self.is_unsynced.load(Ordering::Relaxed)
     }
 
     /// Runs `work` while nobody can take the session over. A file without a name is that of a deleted session.
     fn as_newest(&self, work: impl FnOnce() -> io::Result<()>) -> Result<()> {
-        let _claim = self.claim.hold().ok_or_else(fenced)?;
+        let _claim = self.claim.hold().map_err(|lost| match lost {
+            Lost::Superseded => fenced(),
+            Lost::Over => no_session(),
+        })?;
         let _marker = match &self.marker {
             Some(marker) => Some(marker.hold()?),
             None => None,

@@ -199,3 +199,22 @@ async fn a_disk_of_its_own_below_the_root_is_emptied_in_place() {
     assert_eq!((read.unwrap(), reason(put)), (b"1".to_vec(), Reason::Internal));
     assert_eq!((deleted.is_ok(), left), (true, false));
 }
+
+#[tokio::test]
+async fn a_commit_that_failed_after_it_published_has_fenced_its_writers() {
+    let place = tempfile::tempdir().unwrap();
+    let driver = try_start(launch_as_a_user(), place.path(), &[]).await.unwrap();
+    let (above, blob) = (place.path().join("secret"), place.path().join("secret/folder/blob"));
+    fs::create_dir_all(place.path().join("secret/folder")).unwrap();
+    // What is below can be written and the folder itself not be read: so its name cannot be made durable.
+    set_mode(&above, 0o300);
+    let mut writing = driver.stage("/u/data", &[1; 1000]).await.unwrap();
+    assert_eq!(reason(driver.commit("/u/data", "/secret/folder/blob", 1000).await), Reason::AccessDenied);
+    set_mode(&above, 0o700);
+    assert_eq!(fs::read(&blob).unwrap(), [1; 1000]);
+    writing.data(&[2; 1000]).await;
+    assert_eq!(reason(writing.flush().await), Reason::Fenced);
+    assert_eq!(fs::read(&blob).unwrap(), [1; 1000]);
+    driver.commit("/u/data", "/secret/folder/blob", 1000).await.unwrap();
+    assert_eq!(driver.content("/secret/folder/blob").await.unwrap(), [1; 1000]);
+}
