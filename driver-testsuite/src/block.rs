@@ -8,12 +8,27 @@ const BLOCK: usize = 32;
 
 /// `length` bytes of the content called `number`.
 pub fn content(number: u64, length: usize) -> Bytes {
-    let mut bytes = Vec::with_capacity(length.next_multiple_of(BLOCK));
-    while bytes.len() < length {
-        bytes.extend_from_slice(&block(number, bytes.len() as u64));
+    part(number, 0, length)
+}
+
+/// `length` bytes of the content called `number`, from the byte `start` on.
+pub(crate) fn part(number: u64, start: u64, length: usize) -> Bytes {
+    let skipped = (start % BLOCK as u64) as usize;
+    let (first, end) = (start - skipped as u64, skipped + length);
+    let mut bytes = Vec::with_capacity(end.next_multiple_of(BLOCK));
+    while bytes.len() < end {
+        bytes.extend_from_slice(&block(number, first + bytes.len() as u64));
     }
-    bytes.truncate(length);
-    bytes.into()
+    bytes.truncate(end);
+    Bytes::from(bytes).slice(skipped..)
+}
+
+/// Of which content `bytes` begin like a part, and where in it that part begins. Two blocks are enough to tell.
+pub(crate) fn locate(bytes: &[u8]) -> Option<(u64, u64)> {
+    let blocks = bytes.windows(BLOCK).take(BLOCK).enumerate();
+    let found = blocks.filter_map(|(at, bytes)| Some((at, named(bytes)?))).next()?;
+    let (at, (number, offset)) = found;
+    Some((number, offset.checked_sub(at as u64)?))
 }
 
 /// Where `seen` is not `wanted`, and what stands there instead; `None` when they are equal.
@@ -49,15 +64,23 @@ fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
+/// The content that a block belongs to, and where it stands in it.
+fn named(bytes: &[u8]) -> Option<(u64, u64)> {
+    let [number, offset] = [bytes.get(..8)?, bytes.get(8..16)?].map(word);
+    let number = number ^ MARK;
+    (block(number, offset) == bytes).then_some((number, offset))
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 /// Says which block this is.
 fn name(bytes: &[u8]) -> String {
-    let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    match words[..] {
-        [number, offset, ..] if block(number ^ MARK, offset) == bytes => {
-            format!("byte {offset} of content {}", number ^ MARK)
-        }
-        [0, 0, 0, 0] => "zeros".to_owned(),
-        _ => "bytes of no content".to_owned(),
+    match named(bytes) {
+        Some((number, offset)) => format!("byte {offset} of content {number}"),
+        None if bytes == [0; BLOCK] => "zeros".to_owned(),
+        None => "bytes of no content".to_owned(),
     }
 }
 
@@ -83,5 +106,16 @@ mod tests {
     fn no_content_is_the_beginning_of_another() {
         assert_ne!(content(1, 8), content(2, 8));
         assert_eq!(content(3, 1000)[..77], content(3, 77));
+    }
+
+    #[test]
+    fn a_part_is_known_wherever_it_begins() {
+        let whole = content(5, 300);
+        for start in [0, 1, 31, 32, 45, 200] {
+            assert_eq!(part(5, start, 100), whole[start as usize..start as usize + 100]);
+            assert_eq!(locate(&whole[start as usize..]), Some((5, start)));
+        }
+        assert_eq!(locate(&[7; 100]), None);
+        assert_eq!(locate(&whole[..20]), None);
     }
 }

@@ -42,7 +42,7 @@ fn varint(mut number: u64) -> Vec<u8> {
 
 /// Bytes, as they are.
 #[derive(Debug, Clone, Copy)]
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

@@ -5,6 +5,7 @@ mod root;
 mod test_all;
 #[cfg(test)]
 mod tidy;
+mod traces;
 #[cfg(test)]
 mod tree;
 
@@ -27,6 +28,8 @@ struct Arguments {
 enum Chore {
     /// Writes the protocol's bindings anew from its .proto files.
     Bindings,
+    /// Writes anew what the registry asks of its store, which the conformance suite asks of drivers.
+    RecordTraces,
     /// Runs the checks that need more than Rust: the OCI suite, real clients, faults, packages.
     TestAll(test_all::Arguments),
 }
@@ -34,6 +37,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Bindings => bindings::write(),
+        Chore::RecordTraces => traces::record(),
         Chore::TestAll(arguments) => test_all::run(arguments),
     };
     match result {

@@ -13,6 +13,7 @@ mod faults;
 mod handshake;
 mod health;
 mod holders;
+mod layout;
 mod leaks;
 mod life;
 mod listing;
@@ -54,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         deleting::CASES,
         sessions::CASES,
         concurrency::CASES,
+        layout::CASES,
         errors::CASES,
         redirects::CASES,
         descriptors::CASES,

@@ -25,7 +25,11 @@ const SIGHTS: [Sight; 8] = [
     sees("driver-filesystem", &["driver-kit"], &["storagedriver-proto", "driver-testsuite"]),
     sees("driver-testsuite", &["storagedriver-proto"], &[]),
     sees("oci", &[], &[]),
-    sees("bulkhead", &["oci", "storagedriver-proto", "driver-kit", "driver-memory", "driver-filesystem"], &[]),
+    sees(
+        "bulkhead",
+        &["oci", "storagedriver-proto", "driver-kit", "driver-memory", "driver-filesystem"],
+        &["driver-testsuite"],
+    ),
     sees("xtask", &[], &[]),
 ];
 

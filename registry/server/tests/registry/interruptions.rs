@@ -125,13 +125,18 @@ async fn another_replica_takes_over_from_one_that_still_writes() {
     assert_stored(&replicas[1], &digest, &content).await;
 }
 
+/// Takes the pieces of a body, and has the answer once they have ended.
+type OpenBody = (mpsc::Sender<Result<Bytes, std::io::Error>>, tokio::task::JoinHandle<Answer>);
+
 /// A PATCH that stays open: what is sent here is sent to the registry.
-pub(crate) fn open_patch(
-    registry: &Registry,
-    location: &str,
-) -> (mpsc::Sender<Result<Bytes, std::io::Error>>, tokio::task::JoinHandle<Answer>) {
+pub(crate) fn open_patch(registry: &Registry, location: &str) -> OpenBody {
+    open_body(registry, Method::PATCH, location)
+}
+
+/// The same with another method.
+pub(crate) fn open_body(registry: &Registry, method: Method, location: &str) -> OpenBody {
     let (sender, pieces) = mpsc::channel(4);
-    let request = registry.request(Method::PATCH, location).body(Body::wrap_stream(ReceiverStream::new(pieces)));
+    let request = registry.request(method, location).body(Body::wrap_stream(ReceiverStream::new(pieces)));
     (sender, tokio::spawn(Answer::to(request)))
 }
 

@@ -18,4 +18,5 @@ mod referrers;
 mod serve;
 mod support;
 mod tags;
+mod traces;
 mod uploads;
