@@ -5,6 +5,7 @@
 mod compare;
 mod explain;
 mod list;
+mod record;
 mod run;
 mod screen;
 mod target;
@@ -30,6 +31,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Lays the reports of several drivers side by side.
     Compare(compare::Arguments),
+    /// Writes down what is asked of a driver and what it answers.
+    Record(record::Arguments),
     /// Names the cases.
     List(list::Arguments),
     /// Says what a case looks at, and the clauses it stands for.
@@ -40,6 +43,7 @@ pub(crate) async fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => Box::pin(run::run(*arguments)).await,
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Record(arguments) => record::record(arguments).await,
         Command::List(arguments) => list::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
     };

@@ -46,9 +46,7 @@ enum Socket {
 impl TargetArguments {
     pub(super) fn target(&self) -> Result<Target, Box<dyn Error>> {
         if let Some(address) = &self.attach {
-            let path = address.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
-            let path = path.ok_or_else(|| format!("--attach takes unix:PATH, not {address}"))?;
-            return Ok(Target::Attached(path.into()));
+            return Ok(Target::Attached(socket_of("--attach", address)?));
         }
         let mut launch = Launch::new(self.program()?).by(match self.socket {
             Socket::Inherit => Way::Inherited,
@@ -82,6 +80,12 @@ impl TargetArguments {
         let found = program.canonicalize();
         found.map_err(|problem| format!("the executable {} cannot be found: {problem}", program.display()).into())
     }
+}
+
+/// The socket that `option` names.
+pub(super) fn socket_of(option: &str, address: &str) -> Result<PathBuf, String> {
+    let path = address.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    path.map(PathBuf::from).ok_or_else(|| format!("{option} takes unix:PATH, not {address}"))
 }
 
 fn read_config(file: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {

@@ -96,7 +96,9 @@ fn rank(event: &Event) -> Option<(bool, u32)> {
 fn renumber(events: &mut [Event]) {
     let mut numbers = HashMap::new();
     for event in events {
-        if let Event::Begin(number, _) | Event::Data(number, _) | Event::Flush(number, _) | Event::End(number, _) = event {
+        if let Event::Begin(number, _) | Event::Data(number, _) | Event::Flush(number, _) | Event::End(number, _) =
+            event
+        {
             let next = numbers.len() as u32 + 1;
             *number = *numbers.entry(*number).or_insert(next);
         }

@@ -50,10 +50,7 @@ impl Pass {
     }
 }
 
-async fn answer(
-    pass: Pass,
-    request: http::Request<Incoming>,
-) -> Result<http::Response<tonic::body::Body>, Infallible> {
+async fn answer(pass: Pass, request: http::Request<Incoming>) -> Result<http::Response<tonic::body::Body>, Infallible> {
     let method = request.uri().path().to_owned();
     Ok(tonic::server::Grpc::new(Raw).streaming(Call { pass, method }, request).await)
 }

@@ -57,8 +57,10 @@ impl Foreign {
         }
         for revision in [&self.manifest, &self.older].map(|content| sha256(content)) {
             let manifests = format!("{repository}/_manifests");
-            let (in_index, in_all) = (format!("tags/v1/index/{}", flat(&revision)), format!("revisions/{}", flat(&revision)));
-            files.extend([in_index, in_all].map(|place| (format!("{manifests}/{place}/link"), revision.clone().into())));
+            let (in_index, in_all) =
+                (format!("tags/v1/index/{}", flat(&revision)), format!("revisions/{}", flat(&revision)));
+            files
+                .extend([in_index, in_all].map(|place| (format!("{manifests}/{place}/link"), revision.clone().into())));
         }
         files.push((format!("{repository}/_manifests/tags/v1/current/link"), sha256(&self.manifest).into()));
         files

@@ -55,7 +55,8 @@ async fn delete_and_list() {
     let subject = descriptor(OCI_MANIFEST, &one.manifest);
     let config = descriptor("application/vnd.oci.image.config.v1+json", &one.config);
     let layers = json!([descriptor("application/octet-stream", &one.layer)]);
-    let signature = image(json!({ "subject": subject, "config": config, "layers": layers, "artifactType": "a/signature" }));
+    let signature =
+        image(json!({ "subject": subject, "config": config, "layers": layers, "artifactType": "a/signature" }));
     let signature = recording.put_image("a/b", &sha256(&signature), &signature).await;
     let registry = recording.registry();
     let list = index(&[one.manifest.clone()], json!({}));
