@@ -59,7 +59,7 @@ async fn delete_and_list() {
         image(json!({ "subject": subject, "config": config, "layers": layers, "artifactType": "a/signature" }));
     let signature = recording.put_image("a/b", &sha256(&signature), &signature).await;
     let registry = recording.registry();
-    let list = index(&[one.manifest.clone()], json!({}));
+    let list = index(std::slice::from_ref(&one.manifest), json!({}));
     registry.put_manifest("a/b", "all", crate::images::OCI_INDEX, list).await.expect(StatusCode::CREATED);
     recording.step("tags are listed in pages, then the catalog and the referrers");
     pages(registry, "/v2/a/b/tags/list?n=2").await;
