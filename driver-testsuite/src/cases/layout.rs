@@ -21,13 +21,13 @@ cases! { "layout":
     Quick Writing [S1 U1 D1 G1] "A content that several links name stays when one of them is deleted." => mount,
     Quick Writing [G1 G2 U1 T1] "Who reads a link that is replaced meanwhile reads the old or the new one, whole."
         => tag_moved_under_readers,
-    Quick Writing [D1 D2 W5 G6 I1 A1] "Uploads that are cancelled or left behind are found and deleted, and nothing stays of them."
+    Quick Writing [D1 D2 W5 G6 I1 A1] "Nothing stays of uploads that are cancelled, or purged when left behind."
         => cancelled_upload_and_purge,
     Quick Writing [I1 I2 M1 D1 G6] "What is linked is listed in pages, and gone from the pages when it is deleted."
         => delete_and_list,
-    Quick Writing [A1 A2 D1 G9] "A walk of all there is, beside a push, misses nothing that was there, and what is deleted after it harms no other."
+    Quick Writing [A1 A2 D1 G9] "A walk beside a push misses nothing that stays, and deleting beside one harms no other."
         => mark_and_sweep_beside_a_push,
-    Quick Writing [T1 R1 R2 I1 S1] "A store that distribution has written is read byte for byte, and reading changes nothing."
+    Quick Writing [T1 R1 R2 I1 S1] "A store that distribution wrote is read byte for byte, and reading changes nothing."
         => store_of_distribution,
 }
 
