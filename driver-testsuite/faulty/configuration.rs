@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     /// Signs the URLs of redirects.
     pub(crate) secret: String,
     pub(crate) capabilities: Capabilities,
+    /// Whether a new store has some content: a store that takes no changes gets none otherwise.
+    pub(crate) is_filled: bool,
 }
 
 impl Settings {
@@ -39,8 +41,9 @@ impl Settings {
             commit_copies: left.take("commit_copies", false)?,
             descriptors: left.take("descriptors", false)?,
         };
-        let settings =
-            Settings { root, max_bytes: left.take("max_bytes", u64::MAX)?, secret: left.secret()?, capabilities };
+        let is_filled = left.take("filled", false)?;
+        let max_bytes = left.take("max_bytes", u64::MAX)?;
+        let settings = Settings { root, max_bytes, secret: left.secret()?, capabilities, is_filled };
         left.nothing_left()?;
         Ok(settings)
     }
@@ -71,6 +74,7 @@ impl Parameters {
         let text = self.text("secret").unwrap_or_default();
         match text.strip_prefix("file:") {
             Some(_) if Fault::SecretFileNotRead.on() => Ok(text),
+            Some(_) if Fault::SecretFileRefused.on() => Err(unreadable("secret")),
             Some(file) => std::fs::read_to_string(file).map_err(|_| unreadable("secret")),
             None => Ok(text),
         }

@@ -81,7 +81,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(problem: io::Error) -> Self {
         let reason = match problem.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::NoSpace,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded if !Fault::NoSpaceInternal.on() => Reason::NoSpace,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Reason::AccessDenied,
             _ if Fault::BackEndNotFound.on() => Reason::NotFound,
             ErrorKind::NotFound | ErrorKind::NotADirectory => Reason::Unavailable,

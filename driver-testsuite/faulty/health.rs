@@ -34,7 +34,7 @@ impl Health {
     async fn status(&self, service: &str) -> ServingStatus {
         let works = match service {
             "" if Fault::ProcessNotServing.on() => self.state.answers().await,
-            "" => true,
+            "" => !(Fault::ProcessEndsServing.on() && self.state.has_failed()),
             SERVICE if Fault::StoreNeverServing.on() => false,
             SERVICE if Fault::StoreServingEarly.on() => true,
             SERVICE if Fault::StoreServingBlindly.on() => self.state.opened().await.is_ok(),

@@ -75,6 +75,10 @@ fn listener(listen: Option<&str>) -> Result<UnixListener, Problem> {
             // Nobody listens, but the socket is there.
             drop(bind(&path.with_extension("own"))?);
         }
+        if Fault::WaitingDropped.on() {
+            listener.set_nonblocking(true)?;
+            while listener.accept().is_ok() {}
+        }
         return Ok(listener);
     }
     let path = var_os(SOCKET).ok_or_else(|| format!("set {LISTEN_FD} or {SOCKET}, or give --listen unix:PATH"))?;

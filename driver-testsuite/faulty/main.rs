@@ -7,6 +7,7 @@ mod configuration;
 mod descriptors;
 mod failure;
 mod fault;
+mod gate;
 mod health;
 mod hello;
 mod launch;
@@ -21,6 +22,7 @@ mod streams;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::fault::Fault;
 use crate::launch::{Asked, Launch};
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
@@ -46,6 +48,9 @@ fn run() -> Result<ExitCode, Problem> {
 }
 
 fn serve(launch: Launch) -> Result<ExitCode, Problem> {
+    if Fault::LogWithoutMessage.on() {
+        log(r#"{"timestamp": "1970-01-01T00:00:00Z", "level": "info"}"#);
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(serve::run(launch));
     // An operation that hangs must not keep the process from ending.

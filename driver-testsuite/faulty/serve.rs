@@ -22,11 +22,12 @@ use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::fault::Fault;
+use crate::gate::Gate;
 use crate::health::Health;
 use crate::hello::Hello;
 use crate::launch::Launch;
 use crate::linger::Linger;
-use crate::service::{Origin, Service, State};
+use crate::service::{MESSAGE_MAX, Origin, Service, State};
 use crate::{Problem, descriptors, log};
 
 /// How long calls in flight may go on after SIGTERM.
@@ -52,7 +53,13 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode, Problem> {
     let serving = tokio::spawn(async { tokio::try_join!(calls, handing_over) });
     tokio::select! {
         _ = terminate.recv() => {}
-        () = end_of_pipe(launch.liveness), if !Fault::LivenessIgnored.on() => return Ok(ExitCode::SUCCESS),
+        () = end_of_pipe(launch.liveness), if !Fault::LivenessIgnored.on() => {
+            if Fault::LivenessWaits.on() {
+                stopping.send_replace(true);
+                serving.await??;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     if Fault::StopCutsCalls.on() {
         return Ok(ExitCode::SUCCESS);
@@ -76,15 +83,19 @@ async fn serve(
     let mut drain = stop.clone();
     let health = Health::new(Arc::clone(&state), stop);
     let health = (!Fault::HealthMissing.on()).then(|| HealthServer::new(health));
+    let calls = StorageDriverServer::new(Service::new(Arc::clone(&state)));
+    let calls = calls.max_decoding_message_size(if Fault::HugeMessageKills.on() { usize::MAX } else { MESSAGE_MAX });
     let served = Server::builder()
+        .layer(tower::layer::layer_fn(Gate))
+        .http2_max_header_list_size(Fault::ManyHeadersKill.on().then_some(1 << 20))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(usize::try_from(STREAMS_MAX).ok())
-        .add_service(HandshakeServer::new(Hello::new(nonce, Arc::clone(&state))))
+        .add_service(HandshakeServer::new(Hello::new(nonce, state)))
         .add_optional_service(health)
-        .add_service(StorageDriverServer::new(Service::new(state)))
+        .add_service(calls)
         .serve_with_incoming_shutdown(connections(UnixListener::from_std(listener)?), async move {
             // An error means that the process ends: that is a stop as well.
             let _ = drain.wait_for(|stopping| *stopping).await;
@@ -100,7 +111,7 @@ fn connections(listener: UnixListener) -> impl Stream<Item = io::Result<Linger>>
         if connection.is_err() {
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
-        connection.map(Linger)
+        connection.and_then(Linger::new)
     })
 }
 

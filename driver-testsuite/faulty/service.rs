@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::stream::BoxStream;
 use storagedriver_proto::Path;
-use storagedriver_proto::limits::{INLINE_MAX, PAGE_MAX};
+use storagedriver_proto::limits::{GRANULARITY_MAX, INLINE_MAX, PAGE_MAX};
 use storagedriver_proto::v1alpha1::storage_driver_server::StorageDriver;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use storagedriver_proto::v1alpha1::{self as pb, Capabilities};
@@ -22,6 +22,9 @@ use crate::redirect::Redirects;
 use crate::store::Store;
 use crate::streams;
 
+/// What a gRPC library takes as one message, unless it is told otherwise.
+pub(crate) const MESSAGE_MAX: usize = 4 << 20;
+
 /// Who configured the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -36,6 +39,8 @@ pub(crate) struct Opened {
     pub(crate) capabilities: Capabilities,
     redirects: Option<Redirects>,
     pub(crate) store: Arc<Store>,
+    /// How often Configure was repeated.
+    repeats: AtomicU64,
 }
 
 /// The store, once there is one.
@@ -59,23 +64,33 @@ impl State {
         if Fault::SecretLogged.on() {
             log(&format!("the parameters are {parameters:?}"));
         }
-        if Fault::FailedConfigureSticks.on() && self.failed.swap(true, Ordering::Relaxed) {
+        if Fault::FailedConfigureSticks.on() && self.has_failed() {
             return Err(failure(Reason::ConfigInvalid, "a Configure failed before"));
         }
-        let mut settings = Settings::read(&parameters)?;
+        let mut settings = Settings::read(&parameters).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         settings.capabilities.descriptors &= self.has_descriptor_socket || Fault::DescriptorsWithoutSocket.on();
         let capabilities = settings.capabilities;
         let secret = settings.secret.clone();
         let store = Arc::new(blocking(move || Store::open(settings)).await?);
         let redirects =
             if capabilities.redirect { Some(Redirects::start(Arc::clone(&store), secret).await?) } else { None };
-        *opened = Some(Arc::new(Opened { parameters, origin, capabilities, redirects, store }));
-        Ok(capabilities)
+        let repeats = AtomicU64::new(0);
+        *opened = Some(Arc::new(Opened { parameters, origin, capabilities, redirects, store, repeats }));
+        Ok(told(capabilities))
+    }
+
+    /// Whether a Configure has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn opened(&self) -> Result<Arc<Opened>> {
         let opened = self.opened.read().await.clone();
-        let reason = if Fault::UnconfiguredNotFound.on() { Reason::NotFound } else { Reason::NotConfigured };
+        let reason = match Reason::NotConfigured {
+            _ if Fault::UnconfiguredNotFound.on() => Reason::NotFound,
+            _ if Fault::FailedConfigureTold.on() && self.has_failed() => Reason::ConfigInvalid,
+            reason => reason,
+        };
         opened.ok_or_else(|| failure(reason, "Configure comes first"))
     }
 
@@ -86,14 +101,25 @@ impl State {
     }
 }
 
+/// What is told of what the store can do.
+fn told(capabilities: Capabilities) -> Capabilities {
+    let mut told = capabilities;
+    if Fault::GranularityBeyondLimit.on() {
+        told.granularity = GRANULARITY_MAX + 1;
+    }
+    told.read_only &= !Fault::ReadOnlyUndeclared.on();
+    told
+}
+
 impl Opened {
     fn again(&self, parameters: &HashMap<String, String>) -> Result<Capabilities> {
         let is_operators = self.origin == Origin::Operator && parameters.is_empty() && !Fault::OperatorForgotten.on();
         let is_same = *parameters == self.parameters && !Fault::RepeatRefused.on();
         if is_operators || is_same || Fault::OthersAccepted.on() {
-            let doubled = self.capabilities.granularity * 2;
-            let granularity = if Fault::CapabilitiesChange.on() { doubled } else { self.capabilities.granularity };
-            return Ok(Capabilities { granularity, ..self.capabilities });
+            let factor = 1 + self.repeats.fetch_add(1, Ordering::Relaxed) % 2;
+            let factor = if Fault::CapabilitiesChange.on() { factor } else { 1 };
+            let granularity = self.capabilities.granularity * factor;
+            return Ok(told(Capabilities { granularity, ..self.capabilities }));
         }
         Err(failure(Reason::ConfigInvalid, "the store is configured already, with other parameters"))
     }
@@ -153,7 +179,10 @@ impl Service {
     async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static) -> Result<T> {
         let opened = self.state.opened().await?;
         opened.store.wait_for_readers().await;
-        blocking(move || work(&opened.store)).await
+        let place = opened.store.place_among_calls().await;
+        let outcome = blocking(move || work(&opened.store)).await;
+        place.give_back();
+        outcome
     }
 
     /// Changes: the store must take them.
@@ -236,6 +265,9 @@ impl StorageDriver for Service {
         let put = move |store: &Arc<Store>| {
             let at = at?;
             let limit = if Fault::PutLimitLow.on() { INLINE_MAX - 1 } else { INLINE_MAX };
+            if content.len() > MESSAGE_MAX && Fault::HugeMessageKills.on() {
+                std::process::exit(1);
+            }
             if Fault::PutTooLargeCut.on() {
                 return store.put(&at, &content[..content.len().min(INLINE_MAX)], if_absent);
             }
@@ -279,13 +311,25 @@ impl StorageDriver for Service {
         let pb::MoveRequest { source, target } = request.into_inner();
         let (from, to) = (content_path(&source), content_path(&target));
         let path = if from.is_ok() && to.is_err() { &target } else { &source };
-        let outcome = self.change(false, move |store| store.rename(&from?, &to?)).await;
+        let rename = move |store: &Arc<Store>| {
+            let (from, to) = (from?, to?);
+            let moved = store.rename(&from, &to)?;
+            store.move_again(from, to);
+            Ok(moved)
+        };
+        let outcome = self.change(false, rename).await;
         reply(path, outcome, |info| pb::MoveResponse { info: Some(info) })
     }
 
     async fn delete(&self, request: Request<pb::DeleteRequest>) -> Reply<pb::DeleteResponse> {
         let pb::DeleteRequest { path, recursive } = request.into_inner();
         let at = content_path(&path);
+        if let (true, Ok(at), Ok(opened)) =
+            (Fault::ReadOnlyDeletes.on(), content_path(&path), self.state.opened().await)
+        {
+            // Whatever it comes to, the caller is told READ_ONLY.
+            let _ = blocking(move || opened.store.delete(&at, recursive)).await;
+        }
         let outcome = self.change(false, move |store| store.delete(&at?, recursive)).await;
         reply(&path, outcome, |()| pb::DeleteResponse {})
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use storagedriver_proto::Path;
@@ -27,6 +27,10 @@ const ACKNOWLEDGE_EVERY: usize = 1 << 20;
 /// How often the writer of a shared store looks whether another process has fenced it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long a caller of a faulty driver may take for a message of Read, and for one of Write.
+const SLOW: Duration = Duration::from_secs(3);
+const SILENT: Duration = Duration::from_millis(10);
+
 // ---------------------------------------------------------------- Read
 
 /// A read under way: what is left of it.
@@ -35,6 +39,8 @@ struct Reading {
     offset: u64,
     end: u64,
     _permit: OwnedSemaphorePermit,
+    /// When the caller took the last message.
+    taken: Instant,
     again: (Arc<Opened>, Path),
     _blocks: Option<OwnedMutexGuard<()>>,
 }
@@ -48,14 +54,17 @@ pub(crate) async fn read(opened: Arc<Opened>, request: pb::ReadRequest) -> Resul
         Err(_) if Fault::ReadPrefixEmpty.on() && is_prefix(&opened, &at).await => return Ok(empty_content()),
         result => result?,
     };
-    let is_other = !version.is_empty() && version != info.version && !Fault::IfVersionIgnored.on();
+    let is_given = !version.is_empty();
+    let is_other = is_given && version != info.version && !Fault::IfVersionIgnored.on();
     if is_other && !Fault::IfVersionLate.on() {
         return Err(failure(Reason::VersionMismatch, "the content has another version"));
     }
-    let (offset, end) = extent(request.offset, request.length, info.size)?;
+    let offset = if is_given && Fault::ContinuedFromStart.on() { 0 } else { request.offset };
+    let (offset, end) = extent(offset, request.length, info.size)?;
     let info = (!Fault::InfoMissing.on()).then_some(info);
     let first = pb::ReadResponse { info: info.clone(), data: Vec::new().into() };
-    let reading = Reading { file: Arc::new(file), offset, end, _permit: permit, again: (opened, at), _blocks: blocks };
+    let (file, taken) = (Arc::new(file), Instant::now());
+    let reading = Reading { file, offset, end, _permit: permit, taken, again: (opened, at), _blocks: blocks };
     let path = request.path;
     let late = is_other.then(|| failure(Reason::VersionMismatch, "the content has another version").status(&path));
     let data = stream::try_unfold(reading, Reading::next).map_err(move |failure| failure.status(&path));
@@ -101,7 +110,8 @@ fn empty_content() -> Messages<pb::ReadResponse> {
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(pb::ReadResponse, Self)>> {
-        if self.offset == self.end {
+        let is_slow = self.taken.elapsed() > SLOW && Fault::SlowReaderEnded.on();
+        if self.offset == self.end || is_slow {
             return Ok(None);
         }
         if Fault::ReadMixes.on() || Fault::ReadEndsWithContent.on() {
@@ -121,6 +131,7 @@ impl Reading {
             data => data?,
         };
         self.offset += data.len() as u64;
+        self.taken = Instant::now();
         Ok(Some((pb::ReadResponse { info: None, data: data.into() }, self)))
     }
 }
@@ -245,6 +256,9 @@ impl Writing {
                 Some(writer) => tokio::select! {
                     biased;
                     () = writer.fenced(LOOK_EVERY) => return Err(fenced()),
+                    () = tokio::time::sleep(SILENT), if Fault::SlowWriterEnded.on() => {
+                        return Err(failure(Reason::Unavailable, "the caller says nothing"));
+                    }
                     message = self.requests.message() => message,
                 },
             };

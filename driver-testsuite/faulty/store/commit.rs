@@ -16,10 +16,12 @@ use crate::fault::Fault;
 
 impl Store {
     pub(crate) fn commit(&self, path: &Path, target: &Path, size: u64, if_absent: bool) -> Result<Info> {
+        let _alone = self.commit_alone(path)?;
         let mut turn = self.turn()?;
         let hint = turn.inner.hints.get(path).filter(|_| Fault::HintWins.on()).cloned();
         let target = hint.as_ref().unwrap_or(target);
         match self.session(path)? {
+            Some(_) if Fault::CommitOfProcess.on() && !turn.inner.staged.contains_key(path) => Err(not_found()),
             Some(session) if Fault::CommitGrows.on() && session.size == size => {
                 self.commit_growing(turn, &session, target)
             }
@@ -100,7 +102,9 @@ impl Turn<'_> {
         if Fault::CommitReplacesNothing.on() && matches!(self.store.at(target)?, Found::Content(..)) {
             return Err(failure(Reason::PathConflict, "something is there"));
         }
-        let outcome = self.store.check_target(target, if_absent && !Fault::CommitIfAbsentIgnored.on());
+        let is_unknown = Fault::IfAbsentOfProcess.on() && !self.store.sabotage.has_put(target);
+        let heeds = if_absent && !Fault::CommitIfAbsentIgnored.on() && !is_unknown;
+        let outcome = self.store.check_target(target, heeds);
         if outcome.is_err() && Fault::CommitLoserEnds.on() {
             self.inner.staged.remove(path);
             self.store.remove_sessions(path, false)?;

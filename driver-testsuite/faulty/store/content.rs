@@ -90,6 +90,9 @@ impl Store {
         if Fault::PutGrows.on() {
             return self.grow(turn, content, path);
         }
+        if Fault::PutLosesWay.on() {
+            return self.put_in_two_steps(turn, content, path);
+        }
         let mut info = turn.publish(&temporary, path)?;
         self.sabotage.remember_put(path, &info, content);
         if Fault::PutOtherVersion.on() {
@@ -117,6 +120,15 @@ impl Store {
         if Fault::MoveIntoTarget.on() {
             return self.move_into(&from, &to);
         }
+        if Fault::MoveGrows.on() {
+            let content = fs::read(&from)?;
+            let moved = self.grow(turn, &content, target)?;
+            fs::remove_file(&from)?;
+            return Ok(moved);
+        }
+        if Fault::MovesRace.on() {
+            return self.move_in_two_steps(turn, &from, &to);
+        }
         if Fault::MoveKeepsSource.on() {
             fs::copy(&from, &to)?;
             return Ok(info_of(&fs::symlink_metadata(to)?));
@@ -129,11 +141,12 @@ impl Store {
     }
 
     pub(crate) fn delete(&self, path: &Path, recursive: bool) -> Result<()> {
+        let was_there = self.look_before_deleting(path)?;
         let mut turn = self.turn()?;
         self.sabotage.forget_put();
         self.delete_more(path)?;
         match self.at(path)? {
-            Found::Nothing if Fault::DeleteNothingFails.on() => return Err(not_found()),
+            Found::Nothing if Fault::DeleteNothingFails.on() || was_there => return Err(not_found()),
             Found::Nothing => {}
             Found::Content(place, _) => {
                 if Fault::DeleteEmpties.on() {
@@ -144,11 +157,7 @@ impl Store {
                 self.prune(&place, "content");
             }
             Found::Prefix if !recursive && Fault::DeletePrefixNothing.on() => {}
-            Found::Prefix if recursive && Fault::DeleteStops.on() => {
-                for entry in self.walk_all(path)?.iter().skip(1) {
-                    fs::remove_file(self.place(&Path::parse(&entry.path).unwrap_or_else(|_| Path::root())))?;
-                }
-            }
+            Found::Prefix if recursive && self.delete_some(path)? => {}
             Found::Prefix if recursive || Fault::DeletePrefixAll.on() => {
                 let place = self.place(path);
                 fs::remove_dir_all(&place)?;
@@ -228,6 +237,9 @@ impl Store {
 impl Turn<'_> {
     /// Ends the session at `path` and, with `recursive`, those below it.
     fn end_sessions(&mut self, path: &Path, recursive: bool) -> Result<()> {
+        if Fault::DeletedSessionsReturn.on() || Fault::DeleteOfProcess.on() {
+            return self.end_some_sessions(path, recursive);
+        }
         if Fault::DeleteKeepsSession.on() || (recursive && Fault::DeleteKeepsSessionsBelow.on()) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! List and Walk: names of one folder, and the paths of all below it.
 
-use std::fs::DirEntry;
+use std::fs::{DirEntry, Metadata};
 use std::path::Path as FilePath;
 
 use storagedriver_proto::Path;
@@ -12,16 +12,32 @@ use super::tree::{Found, entries, has_content, info_of, prefix_info};
 use crate::failure::{Result, not_found};
 use crate::fault::Fault;
 
+/// Names of a folder that are enough for a faulty driver.
+const CAP: usize = 8192;
+
 pub(super) type Listed = (Vec<list_response::Entry>, bool);
 
 /// What shows of an entry: nothing of a folder without content, nor of a link.
 fn shown(entry: &DirEntry) -> Result<Option<Info>> {
     let metadata = entry.metadata()?;
     if metadata.is_file() {
-        return Ok(Some(info_of(&metadata)));
+        return Ok(Some(listed_info(&metadata)));
     }
     let is_prefix = metadata.is_dir() && (Fault::EmptyFolderListed.on() || has_content(&entry.path())?);
     Ok(is_prefix.then(prefix_info))
+}
+
+fn listed_info(metadata: &Metadata) -> Info {
+    let info = info_of(metadata);
+    if Fault::ListedWithoutSize.on() { Info { size: 0, ..info } } else { info }
+}
+
+/// What a faulty driver sees of a folder.
+fn capped(mut listed: Vec<(String, DirEntry)>) -> Vec<(String, DirEntry)> {
+    if Fault::ListCapped.on() {
+        listed.truncate(CAP);
+    }
+    listed
 }
 
 /// Whether a listing that starts after `start` has `name`.
@@ -60,17 +76,22 @@ impl Store {
         {
             return Ok((Vec::new(), false));
         }
-        listed.retain(|(name, _)| is_after(name, start_after));
+        let passed = self.sabotage.position(path, start_after);
+        match passed {
+            Some(passed) => drop(listed.drain(..passed.min(listed.len()))),
+            None => listed.retain(|(name, _)| is_after(name, start_after)),
+        }
         if Fault::ListGap.on() && !start_after.is_empty() && !listed.is_empty() {
             listed.remove(0);
         }
         let page = page_of(listed, limit)?;
         self.sabotage.remember_listing(key, &page);
+        self.sabotage.remember_position(path, passed.unwrap_or_default(), &page);
         Ok(page)
     }
 
     fn entries_of(&self, path: &Path) -> Result<Vec<(String, DirEntry)>> {
-        let mut listed = entries(&self.place(path))?;
+        let mut listed = capped(entries(&self.place(path))?);
         if Fault::ListUnordered.on() {
             listed.reverse();
         }
@@ -135,7 +156,7 @@ fn gather(
     most: usize,
     page: &mut Vec<walk_response::Entry>,
 ) -> Result<()> {
-    let mut listed = entries(folder)?;
+    let mut listed = capped(entries(folder)?);
     if Fault::WalkBucketOrder.on() {
         listed.sort_by_key(|(name, entry)| if entry.path().is_dir() { format!("{name}/") } else { name.clone() });
     }
@@ -156,7 +177,7 @@ fn gather(
             }
             gather(&entry.path(), &path, deeper, most, page)?;
         } else if metadata.is_file() && !is_passed {
-            page.push(walk_response::Entry { path, info: Some(info_of(&metadata)) });
+            page.push(walk_response::Entry { path, info: Some(listed_info(&metadata)) });
         }
         if page.len() >= most {
             return Ok(());

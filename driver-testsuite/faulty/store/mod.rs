@@ -15,6 +15,7 @@ mod handover;
 mod listing;
 mod sabotage;
 mod sessions;
+mod steps;
 mod tree;
 mod volatile;
 
@@ -87,7 +88,7 @@ impl Store {
             std::fs::create_dir_all(root.join(folder))?;
         }
         let owner = File::create(root.join("owner"))?;
-        let wanted = if settings.capabilities.shared {
+        let wanted = if settings.capabilities.shared && !Fault::SharedRefused.on() {
             FlockOperation::NonBlockingLockShared
         } else {
             FlockOperation::NonBlockingLockExclusive
@@ -104,7 +105,19 @@ impl Store {
         let store = Store { root, settings, inner, turn, sabotage, reads, _owner: owner, _volatile: volatile };
         store.forget()?;
         store.empty_scratch()?;
+        store.fill()?;
         Ok(store)
+    }
+
+    /// Gives a new store some content, when that was asked for.
+    fn fill(&self) -> Result<()> {
+        let content = self.content_folder();
+        if self.settings.is_filled && std::fs::read_dir(&content)?.next().is_none() {
+            std::fs::create_dir_all(content.join("filled/deep"))?;
+            let sizes = [("filled/empty", 0), ("filled/small", 5), ("filled/deep/large", 3 << 20)];
+            sizes.iter().try_for_each(|(name, size)| std::fs::write(content.join(name), vec![7; *size]))?;
+        }
+        Ok(())
     }
 
     /// Whether the folder is there.

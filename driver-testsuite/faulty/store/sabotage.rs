@@ -1,6 +1,7 @@
 //! What faults do that is more than a wrong turn: content lost with the process, torn writes, stale answers, held locks.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path as FilePath;
@@ -20,7 +21,7 @@ use crate::failure::{Result, failure};
 use crate::fault::Fault;
 
 /// How long something wrong can be seen.
-const WHILE: Duration = Duration::from_millis(5);
+pub(super) const WHILE: Duration = Duration::from_millis(5);
 
 /// How long a stale listing is answered.
 const STALE: Duration = Duration::from_secs(1);
@@ -35,6 +36,12 @@ pub(super) struct Sabotage {
     most_reads: Mutex<usize>,
     listed: Mutex<HashMap<String, (Instant, Listed)>>,
     put: Mutex<HashMap<Path, (Info, Vec<u8>)>>,
+    /// How many names came before, by the folder and the last of them.
+    positions: Mutex<HashMap<(Path, String), usize>>,
+    /// Sessions that this process takes as deleted, each with whether those below it are too.
+    ended: Mutex<Vec<(Path, bool)>>,
+    committing: Mutex<HashSet<Path>>,
+    buffer: Mutex<Vec<u8>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -66,7 +73,7 @@ impl Sabotage {
     }
 
     pub(super) fn remember_put(&self, path: &Path, info: &Info, content: &[u8]) {
-        if Fault::SharedStale.on() {
+        if Fault::SharedStale.on() || Fault::IfAbsentOfProcess.on() {
             locked(&self.put).insert(path.clone(), (info.clone(), content.to_vec()));
         }
     }
@@ -74,6 +81,62 @@ impl Sabotage {
     pub(super) fn forget_put(&self) {
         locked(&self.put).clear();
     }
+
+    pub(super) fn has_put(&self, path: &Path) -> bool {
+        locked(&self.put).contains_key(path)
+    }
+
+    /// Where a page after `last` begins, when positions are what counts.
+    pub(super) fn position(&self, path: &Path, last: &str) -> Option<usize> {
+        let known = locked(&self.positions).get(&(path.clone(), last.to_owned())).copied();
+        known.filter(|_| Fault::ListByPosition.on())
+    }
+
+    pub(super) fn remember_position(&self, path: &Path, passed: usize, (page, _): &Listed) {
+        if let (true, Some(last)) = (Fault::ListByPosition.on(), page.last()) {
+            locked(&self.positions).insert((path.clone(), last.name.clone()), passed + page.len());
+        }
+    }
+
+    pub(super) fn end(&self, path: &Path, recursive: bool) {
+        locked(&self.ended).push((path.clone(), recursive));
+    }
+
+    /// A session at `path` is there again.
+    pub(super) fn begin(&self, path: &Path) {
+        locked(&self.ended).retain(|(ended, _)| ended != path && !path.is_below(ended));
+    }
+
+    pub(super) fn is_ended(&self, path: &Path) -> bool {
+        locked(&self.ended).iter().any(|(ended, recursive)| ended == path || (*recursive && path.is_below(ended)))
+    }
+
+    /// Whether nobody else commits the session at `path` now.
+    pub(super) fn begin_commit(&self, path: &Path) -> bool {
+        locked(&self.committing).insert(path.clone())
+    }
+
+    pub(super) fn end_commit(&self, path: &Path) {
+        locked(&self.committing).remove(path);
+    }
+
+    /// The bytes, after they went through a buffer; what comes out may be what another stream has put in.
+    pub(super) fn buffered<'a>(&self, data: &'a [u8]) -> Cow<'a, [u8]> {
+        if !Fault::MessagesMixed.on() {
+            return Cow::Borrowed(data);
+        }
+        *locked(&self.buffer) = data.to_vec();
+        sleep(WHILE);
+        Cow::Owned(locked(&self.buffer).clone())
+    }
+}
+
+fn count_files(folder: &FilePath) -> Result<u32> {
+    let mut count = 0;
+    for (_, entry) in entries(folder)? {
+        count += if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 };
+    }
+    Ok(count)
 }
 
 impl Store {
@@ -105,6 +168,10 @@ impl Store {
         if Fault::PersistedLost.on() {
             self.cut_sessions(&self.root.join("sessions"))?;
         }
+        if Fault::SessionsSlowStart.on() {
+            sleep(count_files(&self.root.join("sessions"))? * 10 * WHILE);
+        }
+        self.publish_hinted()?;
         for line in fs::read_to_string(&lost).unwrap_or_default().lines() {
             if let Ok(path) = Path::parse(line)
                 && let Found::Content(place, _) = self.at(&path)?

@@ -15,6 +15,9 @@ use super::{Inner, Store, Turn};
 use crate::failure::{Result, failure, fenced, not_found, offset_invalid};
 use crate::fault::Fault;
 
+/// Sessions that are many.
+const MANY: usize = 100;
+
 /// A session that a stream of this process writes.
 pub(super) struct Staged {
     number: u64,
@@ -53,6 +56,9 @@ impl Store {
     /// The session at `path`.
     pub(super) fn session(&self, path: &Path) -> Result<Option<SessionFile>> {
         let mut latest: Option<SessionFile> = None;
+        if self.sabotage.is_ended(path) {
+            return Ok(None);
+        }
         for (name, entry) in entries(&self.session_folder(path))? {
             let Some(number) = name.strip_prefix('=').and_then(|number| number.parse().ok()) else { continue };
             if latest.as_ref().is_none_or(|latest| latest.number < number) {
@@ -102,6 +108,7 @@ impl Turn<'_> {
             self.make_way(&place)?;
             File::create(place)?;
         }
+        self.store.note_hint(path, &hint)?;
         if Fault::HintFixed.on() || Fault::HintWins.on() {
             self.inner.hints.insert(path.clone(), hint);
         }
@@ -120,6 +127,10 @@ impl Turn<'_> {
                 return Err(offset_invalid(persisted));
             }
         }
+        if Fault::ManySessionsFail.on() && self.inner.staged.len() >= MANY {
+            return Err(failure(Reason::Throttled, "there are many sessions"));
+        }
+        self.store.sabotage.begin(path);
         let next = if Fault::FenceMissing.on() { 0 } else { 1 };
         let number = existing.as_ref().map_or(1, |session| session.number + next);
         let file = self.session_file(path, number, existing.as_ref())?;
@@ -175,6 +186,7 @@ impl Writer {
 
     /// Takes bytes, and tells how many are persisted.
     pub(crate) fn append(&self, data: &[u8]) -> Result<u64> {
+        let data = &*self.store.sabotage.buffered(data);
         let mut turn = self.store.turn()?;
         self.store.check_space(data.len())?;
         let staged = turn.held_by(self)?;

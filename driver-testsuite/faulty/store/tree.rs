@@ -154,8 +154,7 @@ impl Store {
         }
         let used = size_of(&self.content_folder())? + size_of(&self.root.join("sessions"))?;
         if used + more as u64 > self.settings.max_bytes {
-            let reason = if Fault::NoSpaceInternal.on() { Reason::Internal } else { Reason::NoSpace };
-            return Err(failure(reason, "the store is full"));
+            return Err(io::Error::from(ErrorKind::QuotaExceeded).into());
         }
         Ok(())
     }

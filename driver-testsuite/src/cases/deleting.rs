@@ -1,13 +1,12 @@
 //! Delete.
 
 use futures::future::join_all;
-use storagedriver_proto::v1alpha1::ReadRequest;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::block::content;
 use crate::case::cases;
 use crate::client::Client;
-use crate::expect::{Outcome, ensure, equal, refused, same_bytes};
+use crate::expect::{Outcome, equal, refused, same_bytes};
 
 cases! { "deleting":
     Quick Writing [D1] "Delete takes the content at the path and nothing else." => content_alone,
@@ -17,8 +16,6 @@ cases! { "deleting":
     Full Writing [D1] "A recursive Delete takes thousands in one call." => thousands,
     Quick Writing [D1] "Two Deletes at once are both OK." => two_at_once,
     Full Writing [D1 G2] "A Put below a path that is being deleted exists wholly or not at all." => against_put,
-    Quick Writing [R4 G4] "A Read of content that is deleted meanwhile gives the old bytes to the end, or an error."
-        => under_a_reader,
 }
 
 async fn content_alone(client: Client) -> Outcome {
@@ -103,24 +100,4 @@ async fn against_put(client: Client) -> Outcome {
         equal("content put after the Delete", client.get(&path).await?.1, "after".into())?;
     }
     Ok(())
-}
-
-async fn under_a_reader(client: Client) -> Outcome {
-    let wanted = content(2, 6_000_000);
-    client.store("a", &wanted).await?;
-    let request = ReadRequest { path: client.at("a"), ..Default::default() };
-    let mut messages = client.open_read(request).await?;
-    let mut seen = messages.message().await?.unwrap_or_default().data.to_vec();
-    client.delete(&client.at("a"), false).await?;
-    client.put(&client.at("a"), "another").await?;
-    let ended = loop {
-        match messages.message().await {
-            Ok(Some(message)) => seen.extend_from_slice(&message.data),
-            Ok(None) => break Ok(()),
-            Err(status) => break Err(status),
-        }
-    };
-    ensure(seen.len() <= wanted.len(), || format!("{} bytes of {}", seen.len(), wanted.len()))?;
-    let wanted = if ended.is_ok() { &wanted[..] } else { &wanted[..seen.len()] };
-    same_bytes("a Read of content that is deleted", &seen, wanted)
 }

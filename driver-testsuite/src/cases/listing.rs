@@ -18,6 +18,7 @@ cases! { "listing":
     Quick Writing [I1] "`start_after` is exclusive and need not exist." => start_after,
     Quick Writing [I1] "A name that begins another comes before it, across pages." => alike_names,
     Quick Writing [I1 A1] "A listing tells of a name what Stat tells." => tells_what_stat_tells,
+    Quick Writing [I1 I2 W4] "Beside open sessions too names come in order, each once." => beside_sessions,
     Quick Writing [I1] "A page has at most 1000 names, however long they are." => page_clipped,
     Quick Writing [I3] "Where nothing is, and where content is, a listing is empty and no error." => nothing_there,
     Quick Writing [I2] "A listing goes on after a name that was deleted meanwhile." => deleted_meanwhile,
@@ -76,6 +77,29 @@ async fn alike_names(client: Client) -> Outcome {
     }
     let walked = client.walk_paths(&client.at("tags"), "").await?;
     equal("a walk", walked, names.map(|name| client.at(&format!("tags/{name}/current/link"))).to_vec())
+}
+
+/// Whether sessions show is not said; what does show is listed like anything else.
+async fn beside_sessions(client: Client) -> Outcome {
+    let staged = ["a/s", "b", "d/e"];
+    client.put_all(["a/x", "c", "d/f"].map(str::to_owned)).await?;
+    let mut sessions = Vec::new();
+    for name in staged {
+        sessions.push(client.stage(&client.at(name), b"staged").await?);
+    }
+    for limit in [0, 1, 2] {
+        let names: Vec<String> =
+            client.list_all(client.root(), "", limit).await?.into_iter().map(|(name, _)| name).collect();
+        ensure(names.is_sorted_by(|one, next| one < next), || format!("names out of order, or twice: {names:?}"))?;
+        let missing = ["a", "c", "d"].into_iter().find(|name| !names.iter().any(|seen| seen == name));
+        equal("a name that is missing", missing, None)?;
+    }
+    drop(sessions);
+    for name in staged {
+        client.delete(&client.at(name), false).await?;
+    }
+    let wanted = [("a", true), ("c", false), ("d", true)].map(|(name, is_prefix)| (name.to_owned(), is_prefix));
+    equal("the names without sessions", client.list_all(client.root(), "", 0).await?, wanted.to_vec())
 }
 
 async fn page_clipped(client: Client) -> Outcome {

@@ -15,6 +15,7 @@ cases! { "moving":
     Quick Writing [M1] "Move onto itself is OK and changes nothing." => onto_itself,
     Quick Writing [M1] "Of two Moves from one source, one is OK." => two_movers,
     Quick Writing [M1 N5] "Move to where content is in the way is kept or refused, and loses nothing." => in_the_way,
+    Quick Writing [M1 G1] "The source of a Move goes when the content is at the target, and not before." => source_goes_last,
     Full Writing [M1 G2] "While a content moves along, a reader finds it whole or not at all." => chain_under_readers,
     Full Writing [M1 D1] "A Move and a Delete at once leave the content at one place or at none." => move_against_delete,
 }
@@ -82,6 +83,23 @@ async fn in_the_way(client: Client) -> Outcome {
     }
     equal("what was there", client.get(&client.at("content")).await?.1, "content".into())?;
     equal("what was there", client.get(&client.at("prefix/a")).await?.1, "below".into())
+}
+
+async fn source_goes_last(client: Client) -> Outcome {
+    let wanted = content(5, 200_000);
+    for round in 0..10 {
+        let [source, target] = ["s", "t"].map(|name| client.at(&format!("{round}/{name}")));
+        client.put(&source, wanted.clone()).await?;
+        let watching = async {
+            while client.stat(&source).await.is_ok() {}
+            let (_, seen) = client.get(&target).await?;
+            same_bytes("the target, once the source has gone", &seen, &wanted)
+        };
+        let (moved, watched) = tokio::join!(client.rename(&source, &target), watching);
+        moved?;
+        watched?;
+    }
+    Ok(())
 }
 
 async fn chain_under_readers(client: Client) -> Outcome {

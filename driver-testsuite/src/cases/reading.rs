@@ -140,13 +140,17 @@ async fn rest(messages: &mut Streaming<ReadResponse>, seen: &mut Vec<u8>) -> Rep
 
 async fn replaced(client: Client) -> Outcome {
     let (old, new) = (content(3, 4 * SIZE), content(4, SIZE));
-    for how in ["replaced", "deleted", "moved-over"] {
+    for how in ["replaced", "deleted", "put-anew", "moved-over"] {
         client.store(how, &old).await?;
         let mut messages = client.open_read(request(client.at(how))).await?;
         let mut seen = messages.message().await?.unwrap_or_default().data.to_vec();
         match how {
             "replaced" => drop(client.store(how, &new).await?),
             "deleted" => client.delete(&client.at(how), false).await?,
+            "put-anew" => {
+                client.delete(&client.at(how), false).await?;
+                client.put(&client.at(how), "another").await?;
+            }
             _ => {
                 client.put(&client.at("s"), "small").await?;
                 client.rename(&client.at("s"), &client.at(how)).await?;

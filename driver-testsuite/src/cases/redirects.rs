@@ -80,9 +80,16 @@ async fn for_one_path(client: Client) -> Outcome {
     let other = format!("{}b?{query}", &path[..path.len() - 1]);
     let (status, _, seen) = fetch(Method::GET, &other, None).await?;
     ensure(!status.is_success(), || format!("the signature of one path gives another: {} bytes", seen.len()))?;
-    for method in [Method::PUT, Method::DELETE] {
-        let (status, ..) = fetch(method.clone(), &get, None).await?;
-        ensure(!status.is_success(), || format!("{method} with a URL for GET: {status}"))?;
+    let head = signed(&client, Signed::Head, 60).await?;
+    let rows = [
+        (Method::PUT, &get, "GET"),
+        (Method::DELETE, &get, "GET"),
+        (Method::HEAD, &get, "GET"),
+        (Method::GET, &head, "HEAD"),
+    ];
+    for (method, url, signed) in rows {
+        let (status, ..) = fetch(method.clone(), url, None).await?;
+        ensure(!status.is_success(), || format!("{method} with a URL for {signed}: {status}"))?;
     }
     same_bytes("the content", &client.get(&client.at("a")).await?.1, &content(1, 100_000))
 }
