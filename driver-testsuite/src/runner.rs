@@ -261,7 +261,7 @@ impl<'a> Work<'a> {
 
 fn patience(level: Level) -> Duration {
     Duration::from_secs(match level {
-        Level::Quick => 30,
+        Level::Quick => 60,
         Level::Full => 120,
         Level::Long => 3600,
     })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ROOT/content/a/b      the content at /a/b
-//! ROOT/sessions/a/b/=7  what is staged at /a/b by its seventh writer; no component of a path has a `=`
+//! ROOT/sessions/a/b/=7  what is staged at /a/b by its newest writer; no component of a path has a `=`
 //! ROOT/temporary        what becomes content with the next rename; whoever has the turn writes it anew
 //! ROOT/owner, ROOT/turn locks: of the process that has the store open, and of the one that changes it now
 //! ```

@@ -23,6 +23,9 @@ use crate::fault::Fault;
 /// How long something wrong can be seen.
 pub(super) const WHILE: Duration = Duration::from_millis(5);
 
+/// How long it takes to write half of a content in place.
+const GROWING: Duration = Duration::from_millis(15);
+
 /// How long a stale listing is answered.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -221,7 +224,7 @@ impl Store {
         drop(turn);
         let mut file = File::create(&place)?;
         for half in content.chunks(content.len().div_ceil(2).max(1)) {
-            sleep(WHILE);
+            sleep(GROWING);
             file.write_all(half)?;
         }
         let mut turn = self.turn()?;

@@ -14,6 +14,7 @@ use super::tree::{Found, entries};
 use super::{Inner, Store, Turn};
 use crate::failure::{Result, failure, fenced, not_found, offset_invalid};
 use crate::fault::Fault;
+use crate::hello::random;
 
 /// Sessions that are many.
 const MANY: usize = 100;
@@ -132,7 +133,8 @@ impl Turn<'_> {
         }
         self.store.sabotage.begin(path);
         let next = if Fault::FenceMissing.on() { 0 } else { 1 };
-        let number = existing.as_ref().map_or(1, |session| session.number + next);
+        // No writer of a session that has ended may be taken for one of this.
+        let number = existing.as_ref().map_or_else(|| random() >> 8, |session| session.number + next);
         let file = self.session_file(path, number, existing.as_ref())?;
         let keeps = if offset == 0 { Fault::OpenKeepsBytes } else { Fault::OpenKeepsBeyond };
         if !keeps.on() || file.metadata()?.len() < offset {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use driver_testsuite::cases;
-use driver_testsuite::{Ceiling, Level, Options, Profile, run as judge};
+use driver_testsuite::{Ceiling, Level, Options, Profile, Target, run as judge};
 
 use super::Done;
 use super::screen::Screen;
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Makes the same random choices as the run that told it.
     #[arg(long)]
     seed: Option<u64>,
+    /// Makes so many runs, each with other random choices, and is green when all are.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["report", "format"])]
+    repeat: u64,
     /// A file that names cases which are known to fail, one a line; the run is red when one of them passes.
     #[arg(long, value_name = "FILE")]
     expect_fail: Option<PathBuf>,
@@ -83,6 +86,9 @@ enum Format {
 
 pub(super) async fn run(arguments: Arguments) -> Done {
     let target = arguments.target.target()?;
+    if arguments.repeat != 1 {
+        return Box::pin(repeat(&arguments, &target)).await;
+    }
     let screen = Arc::new(Screen::new(arguments.verbose, arguments.format == Format::Json));
     let report = Box::pin(judge(&target, &arguments.options(&screen)?)).await?;
     screen.finish(&report);
@@ -94,6 +100,21 @@ pub(super) async fn run(arguments: Arguments) -> Done {
         written.map_err(|problem| format!("the report cannot be written to {}: {problem}", folder.display()))?;
     }
     Ok(if report.is_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Run after run, on a driver that is started anew.
+async fn repeat(arguments: &Arguments, target: &Target) -> Done {
+    let mut kept = 0;
+    for number in 0..arguments.repeat {
+        let screen = Arc::new(Screen::new(arguments.verbose, false));
+        let mut options = arguments.options(&screen)?;
+        options.seed = arguments.seed.map_or(options.seed, |seed| seed.wrapping_add(number));
+        let report = Box::pin(judge(target, &options)).await?;
+        screen.finish(&report);
+        kept += u64::from(report.is_kept());
+    }
+    println!("{kept} of {} runs are clean", arguments.repeat);
+    Ok(if kept == arguments.repeat { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Arguments {
