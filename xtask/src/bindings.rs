@@ -2,10 +2,17 @@
 
 use std::path::Path;
 
+use prost_types::FileDescriptorSet;
+
 use crate::Outcome;
 use crate::root;
 
 const PROTOS: [&str; 2] = ["storagedriver/handshake.proto", "storagedriver/v1alpha1/storage_driver.proto"];
+
+/// What the `.proto` files say.
+pub(crate) fn descriptors() -> Outcome<FileDescriptorSet> {
+    Ok(protox::compile(PROTOS, [root::path("proto")])?)
+}
 
 /// Writes the bindings into the tree.
 pub(crate) fn write() -> Outcome {
@@ -13,8 +20,7 @@ pub(crate) fn write() -> Outcome {
 }
 
 fn generate(folder: &Path) -> Outcome {
-    let descriptors = protox::compile(PROTOS, [root::path("proto")])?;
-    tonic_prost_build::configure().bytes(".").out_dir(folder).compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").out_dir(folder).compile_fds(descriptors()?)?;
     Ok(())
 }
 

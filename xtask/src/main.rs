@@ -2,6 +2,7 @@
 
 mod bindings;
 mod root;
+mod schema;
 mod test_all;
 #[cfg(test)]
 mod tidy;
@@ -30,6 +31,8 @@ enum Chore {
     Bindings,
     /// Writes anew what the registry asks of its store, which the conformance suite asks of drivers.
     RecordTraces,
+    /// Notes what was added to the protocol, so that it never changes again.
+    Schema(schema::Arguments),
     /// Runs the checks that need more than Rust: the OCI suite, real clients, faults, packages.
     TestAll(test_all::Arguments),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Bindings => bindings::write(),
         Chore::RecordTraces => traces::record(),
+        Chore::Schema(arguments) => schema::write(&arguments),
         Chore::TestAll(arguments) => test_all::run(arguments),
     };
     match result {
