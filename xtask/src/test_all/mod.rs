@@ -13,7 +13,9 @@ mod load;
 mod package;
 mod process;
 mod registry;
+mod releases;
 mod report;
+mod suite;
 mod tools;
 mod vendors;
 mod workshop;
@@ -34,8 +36,12 @@ pub(crate) enum Part {
     Faults,
     /// Fifty clients at once with large blobs, in bounded memory.
     Load,
+    /// The conformance suite, again and again on a driver that keeps the contract: whatever fails is the suite's own fault.
+    Suite,
     /// The drivers that vendors copy: judged by the conformance suite, and behind the registry.
     Vendors,
+    /// The last release and this build with each other: registry, driver and suite.
+    Releases,
     /// What others take: the crates that can be published, the systemd unit, the container image.
     Package,
 }
@@ -50,6 +56,9 @@ pub(crate) struct Arguments {
     /// The size of each blob of the load.
     #[arg(long, default_value_t = 64)]
     load_mib: u64,
+    /// How often the suite is run; fifty times before a release.
+    #[arg(long, default_value_t = 3)]
+    suite_runs: u32,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Outcome {
@@ -63,7 +72,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Clients => clients::check(&workshop, &mut report),
             Part::Faults => faults::check(&workshop, &mut report),
             Part::Load => load::check(&workshop, &mut report, arguments.load_mib),
+            Part::Suite => suite::check(&mut report, arguments.suite_runs),
             Part::Vendors => vendors::check(&workshop, &mut report),
+            Part::Releases => releases::check(&workshop, &mut report),
             Part::Package => package::check(&workshop, &mut report),
         }
     }

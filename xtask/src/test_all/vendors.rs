@@ -2,13 +2,13 @@
 //! behind the registry for a real client.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::docker::Docker;
 use super::image::Image;
 use super::process::{bounded, run};
 use super::registry::Site;
 use super::report::Report;
+use super::suite;
 use super::workshop::Workshop;
 use crate::Outcome;
 
@@ -41,7 +41,7 @@ const TEMPLATES: &[Template] = &[
 ];
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
-    let Some(suite) = report.prepare("the conformance suite", suite) else { return };
+    let Some(suite) = report.prepare("the conformance suite", suite::build) else { return };
     let docker =
         report.prepare("a Docker daemon", || Ok((Image::make(workshop)?, Docker::start(workshop, "vendors-docker")?)));
     for template in TEMPLATES {
@@ -49,20 +49,15 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
         let Some(driver) = report.prepare(&format!("the {name} template is built"), || template.make()) else {
             continue;
         };
-        report.check(&format!("the {name} template keeps the contract"), || template.judge(&suite, &driver));
+        report.check(&format!("the {name} template keeps the contract"), || {
+            suite::judge(&suite, &driver, template.socket)
+        });
         if let Some((image, docker)) = &docker {
             report.check(&format!("docker pushes and pulls through the {name} template"), || {
                 template.push_and_pull(workshop, &driver, image, docker)
             });
         }
     }
-}
-
-/// The same build of the suite as that of this program.
-fn suite() -> Outcome<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    run(build.args(["build", "--quiet", "--package", "driver-testsuite"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(std::env::current_exe()?.with_file_name("driver-testsuite"))
 }
 
 impl Template {
@@ -72,14 +67,6 @@ impl Template {
             run(bounded(900, "sh").args(["-c", step]).current_dir(&folder))?;
         }
         Ok(folder.join(self.executable))
-    }
-
-    fn judge(&self, suite: &Path, driver: &Path) -> Outcome<String> {
-        let mut command = bounded(900, suite);
-        command.arg("run").arg("--spawn").arg(driver).args(["--socket", self.socket]);
-        let told = run(command.args(["--param", "rootdirectory={folder}", "--profile", "registry"]))?;
-        let last = told.lines().last().unwrap_or_default().to_owned();
-        if last.contains(": compliant with") { Ok(last) } else { Err(told.into()) }
     }
 
     fn push_and_pull(&self, workshop: &Workshop, driver: &Path, image: &Image, docker: &Docker) -> Outcome<String> {

@@ -14,17 +14,17 @@ const LAST: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(300);
 const UPLOADS: &str = "/v2/load/blobs/uploads/";
 
-pub(super) type Failure = Box<dyn Error + Send + Sync>;
+pub(in crate::test_all) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Content that is made as it is read: one block over and over, and at the end a number that makes it unlike others.
-pub(super) struct Blob {
+pub(in crate::test_all) struct Blob {
     last: [u8; LAST],
     size: u64,
     digest: String,
 }
 
 impl Blob {
-    pub(super) fn new(number: u64, size: u64) -> Self {
+    pub(in crate::test_all) fn new(number: u64, size: u64) -> Self {
         let mut blob = Blob { last: number.to_be_bytes(), size, digest: String::new() };
         let mut hash = Sha256::new();
         for block in blob.blocks() {
@@ -48,7 +48,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Pushes with a POST and one PATCH of the whole content, as docker does, and a closing PUT.
-pub(super) fn push(address: &str, blob: &Blob) -> Result<(), Failure> {
+pub(in crate::test_all) fn push(address: &str, blob: &Blob) -> Result<(), Failure> {
     let mut connection = Connection::open(address)?;
     connection.send(&format!("POST {UPLOADS}"), 0)?;
     let location = connection.answer(202)?.location;
@@ -64,7 +64,7 @@ pub(super) fn push(address: &str, blob: &Blob) -> Result<(), Failure> {
 }
 
 /// Pulls and verifies.
-pub(super) fn pull(address: &str, blob: &Blob) -> Result<(), Failure> {
+pub(in crate::test_all) fn pull(address: &str, blob: &Blob) -> Result<(), Failure> {
     let mut connection = Connection::open(address)?;
     connection.send(&format!("GET /v2/load/blobs/sha256:{}", blob.digest), 0)?;
     let mut left = connection.answer(200)?.length;

@@ -2,7 +2,7 @@
 //!
 //! It moves a fixed number of bytes over loopback and stops.
 
-mod client;
+pub(super) mod client;
 mod memory;
 
 use std::thread::{self, ScopedJoinHandle};
