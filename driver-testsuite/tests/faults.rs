@@ -119,18 +119,19 @@ async fn each_fault_is_caught_by_its_case() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_fault_nothing_is_caught() {
     let launch = Launch::new(DRIVER).parameter("rootdirectory", "{folder}");
-    let rows = [
-        (Profile::Registry, "shared", "false", ""),
-        (Profile::RegistryShared, "shared", "true", "sharing/"),
-        (Profile::Registry, "redirect", "true", "redirects/"),
-        (Profile::LocalFast, "descriptors", "true", "descriptors/"),
-        (Profile::LocalFast, "descriptors", "true", "holders/"),
-        (Profile::LocalFast, "descriptors", "true", "packets/"),
-        (Profile::ReadOnly, "read_only", "true", "readonly/"),
+    let rows: [(Profile, Level, &[(&str, &str)], &str); 7] = [
+        (Profile::Registry, Level::Quick, &[], ""),
+        (Profile::RegistryShared, Level::Quick, &[("shared", "true")], "sharing/"),
+        (Profile::Registry, Level::Quick, &[("redirect", "true")], "redirects/"),
+        (Profile::LocalFast, Level::Quick, &[("descriptors", "true")], "descriptors/"),
+        (Profile::LocalFast, Level::Quick, &[("descriptors", "true")], "holders/"),
+        (Profile::LocalFast, Level::Quick, &[("descriptors", "true")], "packets/"),
+        (Profile::ReadOnly, Level::Full, &[("read_only", "true"), ("filled", "true")], "readonly/"),
     ];
-    for (profile, parameter, value, filter) in rows {
-        let launch = launch.clone().parameter(parameter, value);
-        let options = Options { level: Level::Quick, filter: vec![filter.to_owned()], ..Options::of(profile) };
+    for (profile, level, parameters, filter) in rows {
+        let launch = launch.clone();
+        let launch = parameters.iter().fold(launch, |launch, (name, value)| launch.parameter(name, value));
+        let options = Options { level, filter: vec![filter.to_owned()], ..Options::of(profile) };
         let report = run(&launch.into(), &options).await.unwrap();
         assert!(report.is_kept(), "{report}");
     }

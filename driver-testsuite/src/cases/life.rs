@@ -102,8 +102,10 @@ async fn binds_a_path(launch: Launch) -> Outcome {
         return not_offered("the driver inherits a socket, and says so");
     }
     hello(&driver).await?;
-    driver.replace().await?;
+    driver.kill().await?;
+    // Looked at before the next process is there, which may be between removing the socket and binding its own.
     ensure(driver.socket().exists(), || "the dead process left no socket behind, so nothing was checked".to_owned())?;
+    driver.replace().await?;
     driver.configured().await?;
     Ok(())
 }
