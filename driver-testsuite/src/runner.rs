@@ -262,7 +262,7 @@ impl<'a> Work<'a> {
 fn patience(level: Level) -> Duration {
     Duration::from_secs(match level {
         Level::Quick => 60,
-        Level::Full => 120,
+        Level::Full => 180,
         Level::Long => 3600,
     })
 }

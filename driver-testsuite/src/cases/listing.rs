@@ -140,11 +140,11 @@ async fn deleted_meanwhile(client: Client) -> Outcome {
 
 /// Names that stay, and between each two of them one that comes and goes.
 async fn changed_meanwhile(client: Client) -> Outcome {
-    let stay: BTreeSet<String> = (0..1500).map(|number| format!("{number:04}-stays")).collect();
+    let stay: BTreeSet<String> = (0..1200).map(|number| format!("{number:04}-stays")).collect();
     client.put_all(stay.iter().cloned()).await?;
     let changing = async {
-        for round in 0..12 {
-            let names = (0..100).map(|number| format!("{:04}-comes", number * 15 + round));
+        for round in 0..6 {
+            let names = (0..100).map(|number| format!("{:04}-comes", number * 12 + round));
             client.put_all(names.clone()).await?;
             for name in names {
                 client.delete(&client.at(&name), false).await?;

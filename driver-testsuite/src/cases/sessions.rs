@@ -307,10 +307,10 @@ async fn message_sizes(client: Client) -> Outcome {
 
 async fn many_sessions(client: Client) -> Outcome {
     let mut sessions = Vec::new();
-    for number in 0..200 {
+    for number in 0..120 {
         sessions.push(client.stage(&client.at(&format!("s/{number}")), &content(number, 3000)).await?);
     }
-    for number in (0..200).rev().step_by(3) {
+    for number in (0..120).rev().step_by(3) {
         let target = client.at(&format!("t/{number}"));
         client.commit(&client.at(&format!("s/{number}")), &target, 3000).await?;
         same_bytes("one of many", &client.get(&target).await?.1, &content(number, 3000))?;
