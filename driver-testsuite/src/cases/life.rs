@@ -198,7 +198,7 @@ async fn finishes_on_sigterm(launch: Launch) -> Outcome {
     let mut driver = Driver::start(&launch).await?;
     let client = driver.configured().await?;
     let unit = client.aligned(100_000) as usize;
-    let (wanted, written) = (content(1, 8_000_000), content(2, 2 * unit));
+    let (wanted, written) = (content(1, 2_000_000), content(2, 2 * unit));
     client.store("a", &wanted).await?;
     let mut session = client.stage(&client.at("staging"), &written[..unit]).await?;
     let mut messages = client.open_read(ReadRequest { path: client.at("a"), ..Default::default() }).await?;

@@ -1,7 +1,7 @@
 //! Write and Commit: what a session keeps, who may write to it, and when it is published.
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use storagedriver_proto::limits::{ACKNOWLEDGE_EVERY, CHUNK_MAX};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
@@ -306,10 +306,9 @@ async fn message_sizes(client: Client) -> Outcome {
 }
 
 async fn many_sessions(client: Client) -> Outcome {
-    let mut sessions = Vec::new();
-    for number in 0..120 {
-        sessions.push(client.stage(&client.at(&format!("s/{number}")), &content(number, 3000)).await?);
-    }
+    let staged =
+        (0..120).map(async |number| client.stage(&client.at(&format!("s/{number}")), &content(number, 3000)).await);
+    let sessions = try_join_all(staged).await?;
     for number in (0..120).rev().step_by(3) {
         let target = client.at(&format!("t/{number}"));
         client.commit(&client.at(&format!("s/{number}")), &target, 3000).await?;
