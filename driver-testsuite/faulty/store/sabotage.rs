@@ -23,9 +23,6 @@ use crate::fault::Fault;
 /// How long something wrong can be seen.
 pub(super) const WHILE: Duration = Duration::from_millis(5);
 
-/// How long it takes to write half of a content in place.
-const GROWING: Duration = Duration::from_millis(15);
-
 /// How long a stale listing is answered.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -223,8 +220,10 @@ impl Store {
         turn.make_way(&place)?;
         drop(turn);
         let mut file = File::create(&place)?;
+        // The longer the content, the longer it can be seen, also where other processes are in the way.
+        let growing = WHILE + Duration::from_micros(content.len() as u64 / 10);
         for half in content.chunks(content.len().div_ceil(2).max(1)) {
-            sleep(GROWING);
+            sleep(growing);
             file.write_all(half)?;
         }
         let mut turn = self.turn()?;
