@@ -1,0 +1,148 @@
+//! [`Keys`]: which key of the bucket stands for what. Nothing else makes a key or takes one apart.
+//!
+//! Content at `/a/b` has the key `a/b` below the root, as distribution has it. What the driver keeps for itself has keys
+//! with a component that begins with `~`, which no path can have: they collide with nothing, and no listing shows them.
+
+use driver_kit::Path;
+
+/// Longest key of a bucket, in bytes.
+pub(crate) const KEY_MAX: usize = 1024;
+
+/// Longest path that stands in one of the driver's own keys as it is. It leaves room for a root and a name.
+const VERBATIM_MAX: usize = 768;
+
+/// What the driver keeps for itself, by purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Area {
+    /// Of write sessions, by staging path.
+    Sessions,
+    /// Of moves under way, by source.
+    Moves,
+    /// Of trying out what the server can do.
+    Probes,
+}
+
+/// The keys of one store.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    /// Empty, or ending with `/`.
+    root: String,
+}
+
+impl Keys {
+    /// Of a store below `rootdirectory`, whose outer slashes mean nothing.
+    pub(crate) fn new(rootdirectory: &str) -> Self {
+        let root = rootdirectory.trim_matches('/');
+        Keys { root: if root.is_empty() { String::new() } else { format!("{root}/") } }
+    }
+
+    /// What all keys of the store begin with.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The key of the content at `path`.
+    pub(crate) fn content(&self, path: &Path) -> String {
+        format!("{}{}", self.root, &path.as_str()[1..])
+    }
+
+    /// What the keys of all content below `path` begin with, and no others.
+    pub(crate) fn below(&self, path: &Path) -> String {
+        if path.is_root() { self.root.clone() } else { format!("{}/", self.content(path)) }
+    }
+
+    /// What the driver's own keys for exactly `path` begin with.
+    pub(crate) fn own(&self, area: Area, path: &Path) -> String {
+        format!("{}~", self.own_folder(area, path))
+    }
+
+    /// What the driver's own keys for `path` and all paths below it begin with. Some may be those of other paths where
+    /// the path is too long to be told apart: see [`own_is_at_or_below`](Self::own_is_at_or_below).
+    pub(crate) fn own_below(&self, area: Area, path: &Path) -> String {
+        format!("{}{}/", self.area(area), short(path))
+    }
+
+    /// Whether what [`own_below`](Self::own_below) begins holds nothing of other paths.
+    pub(crate) fn own_is_at_or_below(path: &Path) -> bool {
+        path.as_str().len() <= VERBATIM_MAX
+    }
+
+    fn area(&self, area: Area) -> String {
+        let name = match area {
+            Area::Sessions => "~sessions",
+            Area::Moves => "~moves",
+            Area::Probes => "~probes",
+        };
+        format!("{}{name}/", self.root)
+    }
+
+    fn own_folder(&self, area: Area, path: &Path) -> String {
+        let below = self.own_below(area, path);
+        if path.as_str().len() <= VERBATIM_MAX { below } else { format!("{below}~{:016x}/", digest(path)) }
+    }
+}
+
+/// The path without its first slash or, of one that is too long, as many of its first components as are short enough.
+fn short(path: &Path) -> &str {
+    let text = path.as_str();
+    if text.len() <= VERBATIM_MAX {
+        return &text[1..];
+    }
+    let cut = text[..=VERBATIM_MAX].rfind('/').unwrap_or(VERBATIM_MAX);
+    &text[1..cut]
+}
+
+/// FNV-1a: alike in every process of every build, which the hashers of the standard library do not promise.
+fn digest(path: &Path) -> u64 {
+    let step = |digest: u64, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    path.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        Path::parse(text).unwrap()
+    }
+
+    #[test]
+    fn content_has_the_keys_that_distribution_gives_it() {
+        for (root, key) in [("", "docker/a"), ("/", "docker/a"), ("/x/y/", "x/y/docker/a"), ("x", "x/docker/a")] {
+            assert_eq!(Keys::new(root).content(&path("/docker/a")), key, "{root}");
+        }
+        assert_eq!(Keys::new("").below(&Path::root()), "");
+        assert_eq!(Keys::new("x").below(&path("/a")), "x/a/");
+    }
+
+    #[test]
+    fn the_longest_path_has_keys_that_a_bucket_takes() {
+        let longest = path(&"/0123".repeat(KEY_MAX / 5));
+        let keys = Keys::new(&"r".repeat(100));
+        assert!(keys.own(Area::Sessions, &longest).len() < KEY_MAX - 100);
+    }
+
+    /// Paths of a few short components, so that they often begin alike, and some that are too long.
+    fn paths() -> impl Strategy<Value = Path> {
+        let short = proptest::collection::vec("[a-b.-]{1,2}x", 1..4);
+        let long = (proptest::collection::vec("[a-b]{200}", 4..5), proptest::option::of("[a-b]"));
+        let long = long.prop_map(|(parts, last)| parts.into_iter().chain(last).collect::<Vec<_>>());
+        prop_oneof![4 => short, 1 => long].prop_map(|parts| path(&format!("/{}", parts.join("/"))))
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_below_each_other_as_paths_are(one in paths(), other in paths()) {
+            let keys = Keys::new("root");
+            let (below, own) = (keys.below(&other), keys.own(Area::Sessions, &one));
+            prop_assert_eq!(keys.content(&one).starts_with(&below), one.is_below(&other));
+            prop_assert_eq!(own == keys.own(Area::Sessions, &other), one == other);
+            let covered = own.starts_with(&keys.own_below(Area::Sessions, &other));
+            let wanted = one == other || one.is_below(&other);
+            prop_assert!(covered || !wanted);
+            prop_assert!(!covered || wanted || !Keys::own_is_at_or_below(&other));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Move: a copy, and then the source is deleted. Of all that move one source at once, in whatever process, one does.
+//!
+//! S3 tells nobody whether a deletion deleted something, so movers take turns. Each leaves a mark beside the source and then
+//! looks: who sees no other mark has the turn, who sees one takes his own away and tries again. Since every later look
+//! shows every earlier mark, no two can have the turn. A mark whose owner died is passed over when it has not been renewed
+//! for a while, by the server's clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use driver_kit::{Error, ErrorKind, Info, Path, Result};
+use rand::Rng;
+use tokio::time::{Instant, sleep};
+
+use crate::error::not_found;
+use crate::keys::Area;
+use crate::store::Store;
+
+const RENEW_EVERY: Duration = Duration::from_secs(8);
+const STALE_AFTER: Duration = Duration::from_secs(25);
+/// Who has not renewed for so long does not delete the source any more.
+const OWN_UNTIL: Duration = Duration::from_secs(18);
+const WAIT: std::ops::Range<u64> = 20..200;
+/// How often a source may change while it is copied.
+const CHANGES_MAX: u32 = 5;
+
+impl Store {
+    pub(crate) async fn rename(self: &Arc<Self>, source: &Path, target: &Path) -> Result<Info> {
+        let mut turn = Turn::take(self, source).await?;
+        let (from, to) = (self.keys.content(source), self.keys.content(target));
+        let mut changes = 0;
+        let object = loop {
+            let object = self.bucket.head(&from).await?.ok_or_else(not_found)?;
+            match turn.while_held(self.copy(&from, &object, &to, false)).await {
+                Err(error) if error.kind() == ErrorKind::VersionMismatch && changes < CHANGES_MAX => changes += 1,
+                copied => break copied.map(|()| object)?,
+            }
+        };
+        turn.check()?;
+        // What was put at the source meanwhile stays.
+        self.bucket.delete_version(&from, &object.etag).await?;
+        turn.end().await;
+        self.content_info(target).await
+    }
+}
+
+/// The right to move a source.
+struct Turn {
+    store: Arc<Store>,
+    mark: String,
+    renewed: Instant,
+    is_over: bool,
+}
+
+impl Turn {
+    async fn take(store: &Arc<Store>, source: &Path) -> Result<Self> {
+        let marks = store.keys.own(Area::Moves, source);
+        let mark = format!("{marks}{:016x}", rand::random::<u64>());
+        loop {
+            let renewed = Instant::now();
+            store.bucket.put(&mark, Bytes::new(), false).await?;
+            let turn = Turn { store: Arc::clone(store), mark: mark.clone(), renewed, is_over: false };
+            if turn.is_alone(&marks).await? {
+                return Ok(turn);
+            }
+            turn.end().await;
+            let wait = rand::rng().random_range(WAIT);
+            sleep(Duration::from_millis(wait)).await;
+        }
+    }
+
+    /// Whether no other mark is as young as its owner keeps it.
+    async fn is_alone(&self, marks: &str) -> Result<bool> {
+        let listed = self.store.bucket.list_few(marks).await?;
+        let own = listed.iter().find(|(key, _)| *key == self.mark).map(|(_, object)| object.modified);
+        let Some(own) = own else { return Ok(false) };
+        let stale = |modified| own.duration_since(modified).is_ok_and(|age| age > STALE_AFTER);
+        let others = listed.into_iter().filter(|(key, _)| *key != self.mark);
+        let (dead, living): (Vec<_>, Vec<_>) = others.partition(|(_, object)| stale(object.modified));
+        let dead: Vec<String> = dead.into_iter().map(|(key, _)| key).collect();
+        self.store.bucket.delete_all(&dead).await?;
+        Ok(living.is_empty())
+    }
+
+    /// Renews the mark while `work` goes on.
+    async fn while_held<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(RENEW_EVERY) => {
+                    let renewed = Instant::now();
+                    self.store.bucket.put(&self.mark, Bytes::new(), false).await?;
+                    self.renewed = renewed;
+                }
+            }
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.renewed.elapsed() < OWN_UNTIL {
+            return Ok(());
+        }
+        let kind = ErrorKind::Unavailable { may_have_happened: true };
+        Err(Error::new(kind, "the S3 server took too long, and somebody else may move the content by now"))
+    }
+
+    async fn end(mut self) {
+        self.is_over = true;
+        if let Err(problem) = self.store.bucket.delete(&self.mark).await {
+            tracing::warn!(%problem, "the mark of a move stays, and delays the next move from there");
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let (store, mark) = (Arc::clone(&self.store), std::mem::take(&mut self.mark));
+        tokio::spawn(async move {
+            // When it fails the mark becomes stale.
+            let _ = store.bucket.delete(&mark).await;
+        });
+    }
+}

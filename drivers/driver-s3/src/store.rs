@@ -1,0 +1,62 @@
+//! [`Store`]: one configured store, and its calls for single contents. The other calls stand in modules of their own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use driver_kit::{Error, ErrorKind, Info, Path, Result};
+use tokio::sync::Semaphore;
+
+use crate::bucket::{Bucket, Wanted, collect};
+use crate::error::not_found;
+use crate::keys::Keys;
+use crate::settings::CopySettings;
+
+/// Bytes of parts that are on their way to the server at once, over all sessions.
+const TRANSFER_MAX: u64 = 128 << 20;
+const TRANSFERS_MIN: u64 = 2;
+
+pub(crate) struct Store {
+    pub(crate) bucket: Bucket,
+    pub(crate) keys: Keys,
+    /// The size of a part.
+    pub(crate) part: u64,
+    pub(crate) copies: CopySettings,
+    /// One permit for each part that may be on its way.
+    pub(crate) transfers: Arc<Semaphore>,
+}
+
+impl Store {
+    pub(crate) fn new(bucket: Bucket, root: &str, part: u64, copies: CopySettings) -> Self {
+        let transfers = (TRANSFER_MAX / part).max(TRANSFERS_MIN);
+        let transfers = Arc::new(Semaphore::new(usize::try_from(transfers).unwrap_or(1)));
+        Store { bucket, keys: Keys::new(root), part, copies, transfers }
+    }
+
+    pub(crate) async fn stat(&self, path: &Path) -> Result<Info> {
+        if let Some(object) = self.bucket.head(&self.keys.content(path)).await? {
+            return Ok(object.info());
+        }
+        // Also tells whether there is a bucket at all.
+        if self.bucket.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(not_found()) }
+    }
+
+    /// What is known of the content at `path`, which is there but for a moment's chance.
+    pub(crate) async fn content_info(&self, path: &Path) -> Result<Info> {
+        let object = self.bucket.head(&self.keys.content(path)).await?;
+        Ok(object.ok_or_else(not_found)?.info())
+    }
+
+    pub(crate) async fn get(&self, path: &Path, max: usize) -> Result<(Info, Bytes)> {
+        let opened = self.bucket.get(&self.keys.content(path), Wanted::Whole).await;
+        let opened = opened.map_err(crate::bucket::Unread::into_error)?;
+        if opened.object.size > max as u64 {
+            return Err(Error::new(ErrorKind::TooLarge, format!("the content has {} bytes", opened.object.size)));
+        }
+        Ok((opened.object.info(), collect(opened.body).await?))
+    }
+
+    pub(crate) async fn put(&self, path: &Path, content: Bytes, if_absent: bool) -> Result<Info> {
+        self.bucket.put(&self.keys.content(path), content, if_absent).await?;
+        self.content_info(path).await
+    }
+}
