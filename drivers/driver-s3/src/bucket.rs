@@ -104,6 +104,11 @@ impl Bucket {
             Ok(head) => Object::new(head.content_length, head.last_modified, head.e_tag).map(Some),
             // An answer to HEAD does not tell a missing object from a missing bucket: who must know asks further.
             Err(error) if is_missing(&error) => Ok(None),
+            // Nor does it say what else is wrong, such as credentials that have expired.
+            Err(error) if status(&error) == 400 => {
+                self.has_any(key).await?;
+                Err(failed(error, Intent::Reading))
+            }
             Err(error) => Err(failed(error, Intent::Reading)),
         }
     }

@@ -113,7 +113,8 @@ fn judge_status(code: &str, status: u16, asked: Option<Duration>, intent: Intent
     match status {
         401 | 403 => (ErrorKind::AccessDenied, format!("the S3 server refuses the driver: {told}")),
         404 => (ErrorKind::Unavailable { may_have_happened: false }, format!("the bucket cannot be found: {told}")),
-        503 if asked.is_some() => (throttled, format!("the S3 server asks for patience: {told}")),
+        // An answer to HEAD has no code; 503 without one is how Amazon S3 asks for patience there.
+        503 if asked.is_some() || code.is_empty() => (throttled, format!("the S3 server asks for patience: {told}")),
         429 => (throttled, format!("the S3 server asks for patience: {told}")),
         507 => (ErrorKind::NoSpace, format!("the S3 server is full: {told}")),
         501 => (ErrorKind::Internal, format!("the S3 server lacks something that the driver needs: {told}")),
@@ -161,6 +162,7 @@ mod tests {
             ("", 429, Some(2), throttled(2)),
             ("ServiceUnavailable", 503, None, unavailable(true)),
             ("ServiceUnavailable", 503, Some(3), throttled(3)),
+            ("", 503, None, throttled(1)),
             ("InternalError", 500, None, unavailable(true)),
             ("NoSuchBucket", 404, None, unavailable(false)),
             ("AccessDenied", 403, None, ErrorKind::AccessDenied),

@@ -5,10 +5,8 @@
 
 use driver_kit::Path;
 
-/// Longest key of a bucket, in bytes.
-pub(crate) const KEY_MAX: usize = 1024;
-
-/// Longest path that stands in one of the driver's own keys as it is. It leaves room for a root and a name.
+/// Longest path that stands in one of the driver's own keys as it is: a key has at most 1024 bytes, and a root and a name
+/// must fit beside it.
 const VERBATIM_MAX: usize = 768;
 
 /// What the driver keeps for itself, by purpose.
@@ -103,6 +101,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Longest key of a bucket, in bytes.
+    const KEY_MAX: usize = 1024;
 
     fn path(text: &str) -> Path {
         Path::parse(text).unwrap()

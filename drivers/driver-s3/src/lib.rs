@@ -101,7 +101,8 @@ impl StorageDriver for S3 {
     }
 
     async fn rename(&self, source: &Path, target: &Path) -> Result<Info> {
-        self.store.rename(source, target).await
+        // The SDK's requests are large, and so are the futures of what makes several.
+        Box::pin(self.store.rename(source, target)).await
     }
 
     async fn delete(&self, path: &Path, recursive: bool) -> Result<()> {
@@ -131,6 +132,6 @@ impl StorageDriver for S3 {
         size: u64,
         if_absent: bool,
     ) -> Result<Info> {
-        self.store.commit(path, session, target, size, if_absent).await
+        Box::pin(self.store.commit(path, session, target, size, if_absent)).await
     }
 }

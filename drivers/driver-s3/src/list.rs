@@ -63,21 +63,20 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn take(&mut self, prefix: &str, listed: Listed) {
-        let below = |key: &str| key.strip_prefix(prefix).unwrap_or_default().to_owned();
         for (key, object) in listed.objects {
-            self.add(below(&key), object.info());
+            self.add(key.strip_prefix(prefix).unwrap_or_default(), object.info());
         }
         for key in listed.prefixes {
-            self.add(below(&key), Info::Prefix);
+            self.add(key.strip_prefix(prefix).unwrap_or_default(), Info::Prefix);
         }
     }
 
     /// What is no name of a component is not the contract's, and does not show. Content counts where a prefix has its name.
-    fn add(&mut self, key: String, info: Info) {
-        if key > self.last {
-            self.last.clone_from(&key);
+    fn add(&mut self, key: &str, info: Info) {
+        if key > self.last.as_str() {
+            key.clone_into(&mut self.last);
         }
-        let name = key.strip_suffix('/').unwrap_or(&key);
+        let name = key.strip_suffix('/').unwrap_or(key);
         let is_folder_marker = name.len() < key.len() && info != Info::Prefix;
         if is_folder_marker || !Path::is_component(name) || self.start_after.is_some_and(|start| name <= start) {
             return;
@@ -118,7 +117,7 @@ mod tests {
         let mut names = Names { start_after, names: BTreeMap::new(), last: String::new() };
         let after = |key: &&String| start_after.is_none_or(|start| key.as_str() > start);
         for key in keys.iter().filter(after) {
-            names.add(key.clone(), Info::Prefix);
+            names.add(key, Info::Prefix);
             if names.names.len() > limit && names.names.len() % chunk == 0 {
                 for name in names.late().into_iter().filter(|name| keys.contains(&format!("{name}/"))) {
                     names.names.insert(name, Info::Prefix);

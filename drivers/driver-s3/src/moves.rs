@@ -32,7 +32,7 @@ impl Store {
         let mut changes = 0;
         let object = loop {
             let object = self.bucket.head(&from).await?.ok_or_else(not_found)?;
-            match turn.while_held(self.copy(&from, &object, &to, false)).await {
+            match turn.while_held(Box::pin(self.copy(&from, &object, &to, false))).await {
                 Err(error) if error.kind() == ErrorKind::VersionMismatch && changes < CHANGES_MAX => changes += 1,
                 copied => break copied.map(|()| object)?,
             }
@@ -84,8 +84,7 @@ impl Turn {
     }
 
     /// Renews the mark while `work` goes on.
-    async fn while_held<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut work = std::pin::pin!(work);
+    async fn while_held<T>(&mut self, mut work: impl Future<Output = Result<T>> + Unpin) -> Result<T> {
         loop {
             tokio::select! {
                 done = &mut work => return done,

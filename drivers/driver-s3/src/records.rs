@@ -105,10 +105,6 @@ impl Records {
         self.keys
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     /// The claim of `name` is the session's.
     pub(crate) fn check(&self, name: Name) -> Result<()> {
         match self.newest() {
