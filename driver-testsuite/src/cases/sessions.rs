@@ -329,7 +329,7 @@ async fn commit_ends_session(client: Client) -> Outcome {
     let _session = client.stage(&staging, b"another").await?;
     client.commit(&staging, &client.at("other"), 7).await?;
     equal("another content", client.get(&client.at("other")).await?.1, "another".into())?;
-    same_bytes("the target", &client.get(&target).await?.1, &content(21, unit as usize))
+    same_bytes("the target", &client.read(&target, 0, None).await?.1, &content(21, unit as usize))
 }
 
 async fn commit_again(client: Client) -> Outcome {

@@ -5,7 +5,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -130,11 +132,14 @@ impl Bucket {
         Ok(Opened { object, body: got.body })
     }
 
-    /// Replaces the object at `key`; with `if_absent` only when there is none.
-    pub(crate) async fn put(&self, key: &str, content: Bytes, if_absent: bool) -> Result<()> {
+    /// Replaces the object at `key`; with `if_absent` only when there is none. The ETag, where the server tells it.
+    pub(crate) async fn put(&self, key: &str, content: Bytes, if_absent: bool) -> Result<Option<String>> {
         let mut attempts = 0;
         loop {
-            let Err(error) = self.try_put(key, content.clone(), if_absent).await else { return Ok(()) };
+            let error = match self.try_put(key, content.clone(), if_absent).await {
+                Ok(put) => return Ok(put.e_tag),
+                Err(error) => error,
+            };
             attempts += 1;
             match (code(&error), status(&error)) {
                 // Somebody else was at it in the same moment, and may yet have failed.
@@ -150,13 +155,13 @@ impl Bucket {
         key: &str,
         content: Bytes,
         if_absent: bool,
-    ) -> Result<(), aws_sdk_s3::error::SdkError<aws_sdk_s3::operation::put_object::PutObjectError>> {
+    ) -> Result<PutObjectOutput, SdkError<PutObjectError>> {
         let objects = self.objects.clone();
         let request = self.client.put_object().bucket(&self.name).key(key).content_type(CONTENT_TYPE);
         let request = request.set_acl(objects.acl).set_storage_class(objects.storage_class);
         let request = request.set_server_side_encryption(objects.encryption).set_ssekms_key_id(objects.key_id);
         let request = request.set_if_none_match(if_absent.then(|| "*".to_owned())).body(content.into());
-        request.send().await.map(drop)
+        request.send().await
     }
 
     /// Deletes the object at `key`, where the server knows how to only while it has this version. Nothing there is success.

@@ -62,8 +62,10 @@ const SMALL: Duration = Duration::from_secs(45);
 /// One attempt at a request that carries a part, or that keeps the server busy with one.
 const BULK_ATTEMPT: Duration = Duration::from_secs(5 * 60);
 const BULK: Duration = Duration::from_secs(15 * 60);
-/// Idle connections that are kept for the next requests.
+/// Idle connections that are kept for the next requests, and for how long: a burst of calls must not leave descriptors behind,
+/// and a connection that the server closes for being idle meets no request.
 const IDLE_CONNECTIONS: usize = 64;
+const IDLE: Duration = Duration::from_secs(4);
 
 /// The client for calls of the driver.
 pub(crate) async fn connect(server: &ServerSettings, credentials: &CredentialSettings) -> Result<Client> {
@@ -138,7 +140,7 @@ fn http_client(server: &ServerSettings) -> Result<SharedHttpClient> {
         return Err(invalid("skipverify", "is true, and certificates are always verified: give the authority's in SSL_CERT_FILE"));
     }
     let proxy = ProxyConfig::from_env();
-    let client = HttpBuilder::new().pool_max_idle_per_host(IDLE_CONNECTIONS);
+    let client = HttpBuilder::new().pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE);
     Ok(client.build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(proxy.clone());
         connector.set_connector_settings(settings.cloned());

@@ -53,7 +53,7 @@ impl Store {
             self.bucket.abort(&unused).await?;
         }
         publication.end(records, name).await?;
-        self.content_info(target).await
+        self.info_of_new(target, size, None).await
     }
 }
 
@@ -68,7 +68,7 @@ impl Publication<'_> {
         }
         let Some(upload) = staged.upload.filter(|_| !staged.parts.is_empty()) else {
             self.check_absent().await?;
-            return self.store.bucket.put(&self.key, tail, self.if_absent).await;
+            return self.store.bucket.put(&self.key, tail, self.if_absent).await.map(drop);
         };
         if self.is_there_already(&upload).await? {
             return Ok(());

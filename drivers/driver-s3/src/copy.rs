@@ -16,7 +16,7 @@ impl Store {
     /// meanwhile, NOT_FOUND when it has gone.
     pub(crate) async fn copy(self: &Arc<Self>, source: &str, object: &Object, target: &str, if_absent: bool) -> Result<()> {
         if object.size == 0 && if_absent {
-            return self.bucket.put(target, Bytes::new(), true).await;
+            return self.bucket.put(target, Bytes::new(), true).await.map(drop);
         }
         // A whole copy knows no condition on its target.
         if object.size <= self.copies.threshold && !if_absent {

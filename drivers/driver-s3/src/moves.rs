@@ -17,11 +17,14 @@ use crate::error::not_found;
 use crate::keys::Area;
 use crate::store::Store;
 
-const RENEW_EVERY: Duration = Duration::from_secs(8);
-const STALE_AFTER: Duration = Duration::from_secs(25);
-/// Who has not renewed for so long does not delete the source any more.
-const OWN_UNTIL: Duration = Duration::from_secs(18);
-const WAIT: std::ops::Range<u64> = 20..200;
+/// Who died holds up the next mover for `STALE_AFTER`. Servers tell whole seconds, so what is told of an age may be wrong by
+/// one; who has not renewed his own mark for `OWN_UNTIL` deletes the source no more.
+const RENEW_EVERY: Duration = Duration::from_millis(2500);
+const OWN_UNTIL: Duration = Duration::from_secs(5);
+const STALE_AFTER: Duration = Duration::from_secs(8);
+/// In milliseconds, at random up to a bound that doubles.
+const WAIT_FIRST: u64 = 60;
+const WAIT_LAST: u64 = 1000;
 /// How often a source may change while it is copied.
 const CHANGES_MAX: u32 = 5;
 
@@ -41,7 +44,7 @@ impl Store {
         // What was put at the source meanwhile stays.
         self.bucket.delete_version(&from, &object.etag).await?;
         turn.end().await;
-        self.content_info(target).await
+        self.info_of_new(target, object.size, None).await
     }
 }
 
@@ -57,6 +60,7 @@ impl Turn {
     async fn take(store: &Arc<Store>, source: &Path) -> Result<Self> {
         let marks = store.keys.own(Area::Moves, source);
         let mark = format!("{marks}{:016x}", rand::random::<u64>());
+        let mut wait = WAIT_FIRST;
         loop {
             let renewed = Instant::now();
             store.bucket.put(&mark, Bytes::new(), false).await?;
@@ -65,8 +69,9 @@ impl Turn {
                 return Ok(turn);
             }
             turn.end().await;
-            let wait = rand::rng().random_range(WAIT);
-            sleep(Duration::from_millis(wait)).await;
+            let rest = rand::rng().random_range(WAIT_FIRST / 3..wait);
+            sleep(Duration::from_millis(rest)).await;
+            wait = (wait * 2).min(WAIT_LAST);
         }
     }
 

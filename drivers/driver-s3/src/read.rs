@@ -1,12 +1,12 @@
 //! Reads: one version of an object, however often its connection breaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use driver_kit::{Content, Error, ErrorKind, Path, ReadRange, Result};
 use futures::stream;
-use std::sync::Arc;
 
 use crate::bucket::{Object, Opened, Unread, Wanted};
 use crate::error::{not_found, offset_invalid};
@@ -14,6 +14,8 @@ use crate::store::Store;
 
 /// Breaks without a byte in between after which the server is held to be down.
 const BREAKS_MAX: u32 = 4;
+/// Beyond every object.
+const POSITION_MAX: u64 = 1 << 60;
 /// How long a reader that wants bytes waits for some.
 const STALL: Duration = Duration::from_secs(20);
 
@@ -42,7 +44,8 @@ impl Store {
     }
 
     async fn open_range(&self, key: &str, range: ReadRange, etag: Option<&str>) -> Result<Opened, Unread> {
-        if range.length == Some(0) {
+        // No object is as large as the numbers of the contract, and not every server reads those.
+        if range.length == Some(0) || range.offset >= POSITION_MAX {
             return Err(Unread::BeyondEnd);
         }
         if range.offset == 0 && range.length.is_none() && etag.is_none() {
@@ -66,7 +69,10 @@ impl Store {
 
 fn header(range: ReadRange) -> String {
     match range.length {
-        Some(length) => format!("bytes={}-{}", range.offset, range.offset.saturating_add(length) - 1),
+        Some(length) => {
+            let last = range.offset.saturating_add(length).min(POSITION_MAX) - 1;
+            format!("bytes={}-{last}", range.offset)
+        }
         None => format!("bytes={}-", range.offset),
     }
 }

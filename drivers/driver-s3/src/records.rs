@@ -162,7 +162,7 @@ impl Store {
         let written = serde_json::to_vec(record).map_err(|problem| {
             Error::new(ErrorKind::Internal, "what is known of a session cannot be written").with_source(problem)
         })?;
-        self.bucket.put(key, written.into(), false).await
+        self.bucket.put(key, written.into(), false).await.map(drop)
     }
 
     async fn record<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {

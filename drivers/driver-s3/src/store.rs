@@ -1,12 +1,13 @@
 //! [`Store`]: one configured store, and its calls for single contents. The other calls stand in modules of their own.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use tokio::sync::Semaphore;
 
-use crate::bucket::{Bucket, Wanted, collect};
+use crate::bucket::{Bucket, Object, Unread, Wanted, collect};
 use crate::error::not_found;
 use crate::keys::Keys;
 use crate::settings::CopySettings;
@@ -40,15 +41,17 @@ impl Store {
         if self.bucket.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(not_found()) }
     }
 
-    /// What is known of the content at `path`, which is there but for a moment's chance.
-    pub(crate) async fn content_info(&self, path: &Path) -> Result<Info> {
-        let object = self.bucket.head(&self.keys.content(path)).await?;
-        Ok(object.ok_or_else(not_found)?.info())
+    /// What is known of the content of `size` bytes that was just put at `path`. Somebody may have deleted it since; then the
+    /// version is one that no content has.
+    pub(crate) async fn info_of_new(&self, path: &Path, size: u64, etag: Option<String>) -> Result<Info> {
+        let found = self.bucket.head(&self.keys.content(path)).await?;
+        let gone = || Object { size, modified: SystemTime::now(), etag: etag.unwrap_or_else(|| "gone".to_owned()) };
+        Ok(found.unwrap_or_else(gone).info())
     }
 
     pub(crate) async fn get(&self, path: &Path, max: usize) -> Result<(Info, Bytes)> {
         let opened = self.bucket.get(&self.keys.content(path), Wanted::Whole).await;
-        let opened = opened.map_err(crate::bucket::Unread::into_error)?;
+        let opened = opened.map_err(Unread::into_error)?;
         if opened.object.size > max as u64 {
             return Err(Error::new(ErrorKind::TooLarge, format!("the content has {} bytes", opened.object.size)));
         }
@@ -56,7 +59,8 @@ impl Store {
     }
 
     pub(crate) async fn put(&self, path: &Path, content: Bytes, if_absent: bool) -> Result<Info> {
-        self.bucket.put(&self.keys.content(path), content, if_absent).await?;
-        self.content_info(path).await
+        let size = content.len() as u64;
+        let etag = self.bucket.put(&self.keys.content(path), content, if_absent).await?;
+        self.info_of_new(path, size, etag).await
     }
 }
