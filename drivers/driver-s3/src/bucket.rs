@@ -13,14 +13,18 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use driver_kit::{Error, ErrorKind, Info, RedirectMethod, Result};
+use tokio::time::sleep;
 
-use crate::error::{Intent, already_exists, code, failed, given, is_condition, is_missing, is_unknown, judge, not_found, status};
+use crate::error::{
+    Intent, already_exists, code, failed, given, is_condition, is_missing, is_unknown, judge, not_found, status,
+};
 use crate::settings::{ObjectSettings, Settings};
 
 /// Most keys of one request to delete, or of one page.
 const BATCH: usize = 1000;
-/// Attempts at a conditional Put that met another at the same moment.
-const CONDITION_ATTEMPTS: u32 = 5;
+/// Attempts at a Put that met another call at the same moment.
+const CONFLICT_ATTEMPTS: u32 = 5;
+const CONFLICT_REST: Duration = Duration::from_millis(10);
 /// A signature is good for a week at most.
 const SIGNATURE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -55,7 +59,10 @@ pub(crate) struct Opened {
 pub(crate) enum Wanted<'a> {
     Whole,
     /// In the form of the header, and only of this version.
-    Range { range: String, etag: Option<&'a str> },
+    Range {
+        range: String,
+        etag: Option<&'a str>,
+    },
 }
 
 /// Why there are no bytes to read.
@@ -141,12 +148,13 @@ impl Bucket {
                 Err(error) => error,
             };
             attempts += 1;
-            match (code(&error), status(&error)) {
-                // Somebody else was at it in the same moment, and may yet have failed.
-                ("ConditionalRequestConflict", _) | ("", 409) if attempts < CONDITION_ATTEMPTS => {}
-                _ if if_absent && is_condition(&error) => return Err(already_exists()),
-                _ => return Err(failed(error, Intent::Changing)),
+            if attempts == CONFLICT_ATTEMPTS || status(&error) != 409 {
+                let taken = if_absent && is_condition(&error);
+                return Err(if taken { already_exists() } else { failed(error, Intent::Changing) });
             }
+            // Somebody else was at it in the same moment: put it too, and may yet have failed, or deleted what was beside it
+            // on a server that keeps objects in folders.
+            sleep(CONFLICT_REST * attempts).await;
         }
     }
 

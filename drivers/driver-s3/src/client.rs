@@ -83,7 +83,8 @@ pub(crate) async fn connect(server: &ServerSettings, credentials: &CredentialSet
     }
     if let Some(name) = &server.user_agent {
         let name = name.clone();
-        loader = loader.app_name(AppName::new(name).map_err(|_| invalid("useragent", "has letters that cannot be sent"))?);
+        loader =
+            loader.app_name(AppName::new(name).map_err(|_| invalid("useragent", "has letters that cannot be sent"))?);
     }
     let shared = loader.use_fips(server.fips).use_dual_stack(server.dual_stack).load().await;
     if shared.region().is_none() {
@@ -137,7 +138,10 @@ fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
 
 fn http_client(server: &ServerSettings) -> Result<SharedHttpClient> {
     if server.skip_verify {
-        return Err(invalid("skipverify", "is true, and certificates are always verified: give the authority's in SSL_CERT_FILE"));
+        return Err(invalid(
+            "skipverify",
+            "is true, and certificates are always verified: give the authority's in SSL_CERT_FILE",
+        ));
     }
     let proxy = ProxyConfig::from_env();
     let client = HttpBuilder::new().pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE);

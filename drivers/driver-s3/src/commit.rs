@@ -11,8 +11,8 @@ use driver_kit::{Error, ErrorKind, Info, Path, Result};
 
 use crate::bucket::Object;
 use crate::error::{already_exists, no_session, offset_invalid};
-use crate::opening::Staged;
 use crate::keys::Area;
+use crate::opening::Staged;
 use crate::parts::Part;
 use crate::records::{Name, Records};
 use crate::session::Session;

@@ -14,7 +14,13 @@ use crate::uploads::{Completion, Upload};
 impl Store {
     /// Makes the object at `target` a copy of `object` at `source`, in one step. VERSION_MISMATCH when it has changed
     /// meanwhile, NOT_FOUND when it has gone.
-    pub(crate) async fn copy(self: &Arc<Self>, source: &str, object: &Object, target: &str, if_absent: bool) -> Result<()> {
+    pub(crate) async fn copy(
+        self: &Arc<Self>,
+        source: &str,
+        object: &Object,
+        target: &str,
+        if_absent: bool,
+    ) -> Result<()> {
         if object.size == 0 && if_absent {
             return self.bucket.put(target, Bytes::new(), true).await.map(drop);
         }
@@ -29,7 +35,9 @@ impl Store {
             Completion::Done => unfinished.keep(),
             // The answer to a first attempt was lost.
             Completion::NoUpload if self.is_there(target, object.size).await? => unfinished.keep(),
-            Completion::NoUpload => return Err(Error::new(ErrorKind::Internal, "the copy was aborted by somebody else")),
+            Completion::NoUpload => {
+                return Err(Error::new(ErrorKind::Internal, "the copy was aborted by somebody else"));
+            }
         }
         Ok(())
     }

@@ -40,7 +40,8 @@ pub(crate) fn is_no_upload<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResp
 
 /// A condition on the object's version was not met, or somebody else met it at the same time.
 pub(crate) fn is_condition<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(status(error), 409 | 412) && matches!(code(error), "" | "PreconditionFailed" | "ConditionalRequestConflict")
+    matches!(status(error), 409 | 412)
+        && matches!(code(error), "" | "PreconditionFailed" | "ConditionalRequestConflict")
 }
 
 /// The server knows nothing of what was asked.
@@ -82,10 +83,20 @@ fn unavailable(intent: Intent) -> ErrorKind {
 pub(crate) fn judge(code: &str, status: u16, retry_after: Option<Duration>, intent: Intent) -> (ErrorKind, String) {
     let throttled = ErrorKind::Throttled { retry_after: retry_after.unwrap_or(PATIENCE) };
     let (kind, sentence) = match code {
-        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "TooManyRequests" | "RequestLimitExceeded" | "Throttling"
-        | "ThrottlingException" | "BandwidthLimitExceeded" => (throttled, "the S3 server asks for patience"),
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "BandwidthLimitExceeded" => (throttled, "the S3 server asks for patience"),
         "NoSuchBucket" => (ErrorKind::Unavailable { may_have_happened: false }, "the bucket does not exist"),
         "NoSuchKey" | "NotFound" => (ErrorKind::NotFound, "there is no content at this path"),
+        // Of servers that keep objects in files.
+        "ExistingObjectIsDirectory" | "ObjectParentIsFile" => {
+            (ErrorKind::PathConflict, "there is content below or above this path")
+        }
         "PreconditionFailed" => (ErrorKind::VersionMismatch, "the content has changed"),
         "NoSuchUpload" => (ErrorKind::NotFound, "the multipart upload is no more"),
         "ExpiredToken" | "TokenRefreshRequired" => {
@@ -101,7 +112,9 @@ pub(crate) fn judge(code: &str, status: u16, retry_after: Option<Duration>, inte
             (ErrorKind::TooLarge, "path and rootdirectory together are longer than a key of S3 may be")
         }
         "QuotaExceeded" | "XMinioStorageFull" | "InsufficientCapacity" => (ErrorKind::NoSpace, "the bucket is full"),
-        "InvalidObjectState" => (ErrorKind::Internal, "the object is archived: restore it, or change its storage class"),
+        "InvalidObjectState" => {
+            (ErrorKind::Internal, "the object is archived: restore it, or change its storage class")
+        }
         _ => return judge_status(code, status, retry_after, intent),
     };
     (kind, sentence.to_owned())

@@ -118,7 +118,7 @@ mod tests {
         let after = |key: &&String| start_after.is_none_or(|start| key.as_str() > start);
         for key in keys.iter().filter(after) {
             names.add(key, Info::Prefix);
-            if names.names.len() > limit && names.names.len() % chunk == 0 {
+            if names.names.len() > limit && names.names.len().is_multiple_of(chunk) {
                 for name in names.late().into_iter().filter(|name| keys.contains(&format!("{name}/"))) {
                     names.names.insert(name, Info::Prefix);
                 }

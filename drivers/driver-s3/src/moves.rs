@@ -13,6 +13,7 @@ use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use rand::Rng;
 use tokio::time::{Instant, sleep};
 
+use crate::bucket::Object;
 use crate::error::not_found;
 use crate::keys::Area;
 use crate::store::Store;
@@ -31,6 +32,12 @@ const CHANGES_MAX: u32 = 5;
 impl Store {
     pub(crate) async fn rename(self: &Arc<Self>, source: &Path, target: &Path) -> Result<Info> {
         let mut turn = Turn::take(self, source).await?;
+        let moved = self.rename_in(&mut turn, source, target).await;
+        turn.end().await;
+        self.info_of_new(target, moved?.size, None).await
+    }
+
+    async fn rename_in(self: &Arc<Self>, turn: &mut Turn, source: &Path, target: &Path) -> Result<Object> {
         let (from, to) = (self.keys.content(source), self.keys.content(target));
         let mut changes = 0;
         let object = loop {
@@ -43,8 +50,7 @@ impl Store {
         turn.check()?;
         // What was put at the source meanwhile stays.
         self.bucket.delete_version(&from, &object.etag).await?;
-        turn.end().await;
-        self.info_of_new(target, object.size, None).await
+        Ok(object)
     }
 }
 

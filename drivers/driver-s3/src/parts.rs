@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn every_object_up_to_the_largest_can_be_copied() {
-        for size in [0, 1, PART_MIN, 5 * GIB, 5 * GIB + 1, 320 * GIB, TIB, 5 * TIB, 48 * TIB, u64::from(NUMBER_MAX) * COPY_MAX] {
+        for size in
+            [0, 1, PART_MIN, 5 * GIB, 5 * GIB + 1, 320 * GIB, TIB, 5 * TIB, 48 * TIB, u64::from(NUMBER_MAX) * COPY_MAX]
+        {
             for wanted in [PART_MIN, 32 << 20, COPY_MAX] {
                 let ranges: Vec<_> = copy_ranges(size, wanted).collect();
                 assert!(ranges.len() <= NUMBER_MAX as usize, "{size} in {}", ranges.len());

@@ -40,7 +40,8 @@ impl Store {
 
     async fn heeds_conditions_at(&self, key: &str) -> Result<bool> {
         self.bucket.put(key, Bytes::new(), true).await?;
-        Ok(is_refused(self.bucket.put(key, Bytes::new(), true).await.map(drop))? && self.heeds_when_completing(key).await?)
+        Ok(is_refused(self.bucket.put(key, Bytes::new(), true).await.map(drop))?
+            && self.heeds_when_completing(key).await?)
     }
 
     async fn heeds_when_completing(&self, key: &str) -> Result<bool> {

@@ -35,7 +35,8 @@ impl Store {
         };
         let end = range.length.map_or(object.size, |length| range.offset.saturating_add(length).min(object.size));
         let info = object.info();
-        let reader = Reader { store: Arc::clone(self), key, etag: object.etag, body, next: range.offset, end, breaks: 0 };
+        let reader =
+            Reader { store: Arc::clone(self), key, etag: object.etag, body, next: range.offset, end, breaks: 0 };
         let stream = stream::try_unfold(reader, |mut reader| async move {
             let chunk = reader.next().await?;
             Ok(chunk.map(|chunk| (chunk, reader)))
@@ -120,7 +121,8 @@ impl Reader {
         if self.breaks < BREAKS_MAX {
             return Ok(());
         }
-        Err(Error::new(kind, format!("the content breaks off at byte {} again and again", self.next)).with_source(problem))
+        Err(Error::new(kind, format!("the content breaks off at byte {} again and again", self.next))
+            .with_source(problem))
     }
 
     /// Goes on where the last connection broke, in the same version: another one would make a mixture.

@@ -151,7 +151,8 @@ impl Bucket {
         let objects = self.objects.clone();
         let request = self.client.copy_object().bucket(&self.name).key(target).copy_source(self.copy_source(source));
         let request = request.copy_source_if_match(etag).content_type(CONTENT_TYPE);
-        let request = request.set_acl(objects.acl.map(|acl: ObjectCannedAcl| acl)).set_storage_class(objects.storage_class);
+        let request =
+            request.set_acl(objects.acl.map(|acl: ObjectCannedAcl| acl)).set_storage_class(objects.storage_class);
         let request = request.set_server_side_encryption(objects.encryption).set_ssekms_key_id(objects.key_id);
         let copied = request.customize().config_override(bulk()).send().await;
         copied.map(drop).map_err(|error| failed(error, Intent::Changing))

@@ -26,7 +26,8 @@ async fn a_session_for_its_target_is_neither_moved_nor_copied() {
 #[tokio::test]
 async fn any_other_session_is_copied_once_and_leaves_nothing() {
     let server = Server::start();
-    let driver = start(&server, &[("multipartcopythresholdsize", "5242880"), ("multipartcopychunksize", "5242880")]).await;
+    let driver =
+        start(&server, &[("multipartcopythresholdsize", "5242880"), ("multipartcopychunksize", "5242880")]).await;
     for (number, size) in [(1, PART), (2, 4 * PART + 1)] {
         let wanted = content(number, size);
         let _session = driver.stage("/up/data", &wanted).await.unwrap();

@@ -61,10 +61,8 @@ impl Bucket {
     pub(crate) fn begin(&mut self, key: &str) -> String {
         self.uploads_begun += 1;
         let id = format!("upload-{}", self.uploads_begun);
-        self.uploads.insert(
-            id.clone(),
-            Upload { key: key.to_owned(), begun: SystemTime::now(), parts: BTreeMap::new() },
-        );
+        self.uploads
+            .insert(id.clone(), Upload { key: key.to_owned(), begun: SystemTime::now(), parts: BTreeMap::new() });
         id
     }
 

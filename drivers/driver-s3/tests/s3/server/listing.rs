@@ -12,10 +12,16 @@ pub(super) fn list(bucket: &Bucket, input: ListObjectsV2Input) -> ListObjectsV2O
     let after = input.continuation_token.or(input.start_after).unwrap_or_default();
     let mut page = Page { contents: Vec::new(), prefixes: Vec::new(), last: String::new() };
     let mut is_truncated = false;
-    for (key, stored) in bucket.objects.range::<String, _>(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)) {
-        let cut = delimiter.as_ref().and_then(|sign| key[prefix.len()..].find(sign).map(|at| prefix.len() + at + sign.len()));
+    for (key, stored) in
+        bucket.objects.range::<String, _>(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix))
+    {
+        let cut =
+            delimiter.as_ref().and_then(|sign| key[prefix.len()..].find(sign).map(|at| prefix.len() + at + sign.len()));
         let shown = &key[..cut.unwrap_or(key.len())];
-        if key <= &after || (cut.is_some() && (shown <= after.as_str() && after.starts_with(shown))) || shown == page.last {
+        if key <= &after
+            || (cut.is_some() && (shown <= after.as_str() && after.starts_with(shown)))
+            || shown == page.last
+        {
             continue;
         }
         if page.contents.len() + page.prefixes.len() == limit {

@@ -134,7 +134,8 @@ impl S3 for Shared {
             return Err(s3_error!(PreconditionFailed));
         }
         let range = req.input.range.map(|range| range.check(stored.size())).transpose()?;
-        let content_range = range.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stored.size()));
+        let content_range =
+            range.as_ref().map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, stored.size()));
         let range = range.unwrap_or(0..stored.size());
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some((range.end - range.start) as i64),
@@ -217,7 +218,8 @@ impl S3 for Shared {
         let input = req.input;
         let mut state = self.enter(&input.bucket, "UploadPartCopy")?;
         let stored = state.source(&input.copy_source, input.copy_source_if_match.as_ref())?;
-        let range = input.copy_source_range.as_deref().map(Range::parse).transpose().map_err(|_| s3_error!(InvalidRange))?;
+        let range =
+            input.copy_source_range.as_deref().map(Range::parse).transpose().map_err(|_| s3_error!(InvalidRange))?;
         let range = range.map(|range| range.check(stored.size())).transpose()?.unwrap_or(0..stored.size());
         let content = stored.slice(range.start, range.end);
         let etag = etag(&content);
@@ -256,7 +258,8 @@ impl S3 for Shared {
         let mut state = self.enter(&input.bucket, "ListParts")?;
         let upload = state.bucket.upload(&input.upload_id, &input.key).ok_or_else(|| s3_error!(NoSuchUpload))?;
         let after = input.part_number_marker.unwrap_or_default();
-        let mut parts: Vec<_> = upload.parts.range(after + 1..).take(PAGE + 1).map(|(number, part)| listed(*number, part)).collect();
+        let mut parts: Vec<_> =
+            upload.parts.range(after + 1..).take(PAGE + 1).map(|(number, part)| listed(*number, part)).collect();
         let is_truncated = parts.len() > PAGE;
         parts.truncate(PAGE);
         let next = parts.last().and_then(|part| part.part_number);
@@ -276,7 +279,8 @@ impl S3 for Shared {
         let state = self.enter(&input.bucket, "ListMultipartUploads")?;
         let prefix = input.prefix.unwrap_or_default();
         let after = (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
-        let mut uploads: Vec<_> = state.bucket.uploads.iter().map(|(id, upload)| (upload.key.clone(), id.clone(), upload.begun)).collect();
+        let mut uploads: Vec<_> =
+            state.bucket.uploads.iter().map(|(id, upload)| (upload.key.clone(), id.clone(), upload.begun)).collect();
         uploads.sort();
         uploads.retain(|(key, id, _)| key.starts_with(&prefix) && (key, id) > (&after.0, &after.1));
         let is_truncated = uploads.len() > PAGE;
@@ -312,4 +316,3 @@ pub(super) fn to_the_second(time: SystemTime) -> Timestamp {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     (SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())).into()
 }
-
