@@ -38,29 +38,39 @@ impl Store {
         if_absent: bool,
     ) -> Result<Info> {
         let publication = Publication { store: self, path, key: self.keys.content(target), size, if_absent };
-        let records = self.records(path).await?;
-        let Some(name) = records.newest() else { return publication.committed().await };
-        // Another process may have taken over the session that is open in this one: what it has counts.
-        let session = session.filter(|session| session.name() == name);
-        let (staged, tail) = match &session {
-            Some(session) => session.staged(),
-            None => (self.staged(path, &records, name).await?, Bytes::new()),
-        };
-        let upload = staged.upload.clone();
-        publication.publish(staged, tail, session).await?;
-        if let Some(unused) = upload {
-            // Nothing, where it was completed. What a part that failed left, or a content that was there already, is freed.
-            self.bucket.abort(&unused).await?;
+        match publication.publish_session(session).await {
+            // Nothing is left of the session, or vanished meanwhile: another Commit came first, or none ever can come.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => publication.committed().await,
+            published => {
+                published?;
+                self.info_of_new(target, size, None).await
+            }
         }
-        publication.end(records, name).await?;
-        self.info_of_new(target, size, None).await
     }
 }
 
 impl Publication<'_> {
-    async fn publish(&self, staged: Staged, tail: Bytes, session: Option<&mut Session>) -> Result<()> {
+    async fn publish_session(&self, session: Option<&mut Session>) -> Result<()> {
+        let records = self.store.records(self.path).await?;
+        let name = records.newest().ok_or_else(no_session)?;
+        // Another process may have taken over the session that is open in this one: what it has counts.
+        let session = session.filter(|session| session.name() == name);
+        let (staged, tail) = match &session {
+            Some(session) => session.staged(),
+            None => (self.store.staged(self.path, &records, name).await?, Bytes::new()),
+        };
+        let upload = staged.upload.clone();
+        let is_completed = self.publish(staged, tail, session).await?;
+        if let Some(unused) = upload.filter(|_| !is_completed) {
+            self.store.bucket.abort(&unused).await?;
+        }
+        self.end(records, name).await
+    }
+
+    /// Whether the upload is completed, and not left over: of a content of less than a part, or that was there already.
+    async fn publish(&self, staged: Staged, tail: Bytes, session: Option<&mut Session>) -> Result<bool> {
         if staged.is_over {
-            return self.go_on(staged.upload.as_ref()).await;
+            return self.go_on(staged.upload.as_ref()).await.map(|()| true);
         }
         let persisted = staged.parts.len() as u64 * staged.part;
         if persisted + tail.len() as u64 != self.size {
@@ -68,16 +78,16 @@ impl Publication<'_> {
         }
         let Some(upload) = staged.upload.filter(|_| !staged.parts.is_empty()) else {
             self.check_absent().await?;
-            return self.store.bucket.put(&self.key, tail, self.if_absent).await.map(drop);
+            return self.store.bucket.put(&self.key, tail, self.if_absent).await.map(|_| false);
         };
         if self.is_there_already(&upload).await? {
-            return Ok(());
+            return Ok(false);
         }
         let mut parts = staged.parts;
         if let Some(session) = session.filter(|_| !tail.is_empty()) {
             parts.push(session.send_tail().await?);
         }
-        self.complete(&upload, &parts).await
+        self.complete(&upload, &parts).await.map(|()| true)
     }
 
     async fn check_absent(&self) -> Result<()> {

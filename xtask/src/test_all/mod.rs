@@ -16,6 +16,7 @@ mod registry;
 mod releases;
 mod report;
 mod suite;
+mod s3;
 mod tools;
 mod vendors;
 mod workshop;
@@ -42,6 +43,8 @@ pub(crate) enum Part {
     Vendors,
     /// The last release and this build with each other: registry, driver and suite.
     Releases,
+    /// The S3 driver on a server that is not ours: judged by the conformance suite, and behind the registry.
+    S3,
     /// What others take: the crates that can be published, the systemd unit, the container image.
     Package,
 }
@@ -75,6 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Suite => suite::check(&mut report, arguments.suite_runs),
             Part::Vendors => vendors::check(&workshop, &mut report),
             Part::Releases => releases::check(&workshop, &mut report),
+            Part::S3 => s3::check(&workshop, &mut report),
             Part::Package => package::check(&workshop, &mut report),
         }
     }

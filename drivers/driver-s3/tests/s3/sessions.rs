@@ -4,12 +4,12 @@ use driver_testsuite::content;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::server::{Failure, Quirks, Server};
-use crate::support::{PART, reason, start};
+use crate::support::{NO_SWEEP, PART, reason, start};
 
 #[tokio::test]
 async fn a_session_for_its_target_is_neither_moved_nor_copied() {
     let server = Server::start();
-    let driver = start(&server, &[]).await;
+    let driver = start(&server, &[NO_SWEEP]).await;
     let wanted = content(1, 3 * PART + 17);
     let mut session = driver.open_for("/up/data", 0, "/target").await.unwrap();
     session.data(&wanted).await;
@@ -40,7 +40,7 @@ async fn any_other_session_is_copied_once_and_leaves_nothing() {
 #[tokio::test]
 async fn a_small_content_needs_no_upload() {
     let server = Server::start();
-    let driver = start(&server, &[]).await;
+    let driver = start(&server, &[NO_SWEEP]).await;
     server.take_requests();
     driver.store("a", b"content").await.unwrap();
     let requests = server.take_requests();

@@ -13,6 +13,9 @@ use crate::server::Server;
 /// The size of a part in these tests.
 pub(crate) const PART: usize = 5 << 20;
 
+/// Keeps the driver from looking for old uploads, where requests are counted.
+pub(crate) const NO_SWEEP: (&str, &str) = ("uploadmaxdays", "0");
+
 pub(crate) type Reply<T> = Result<T, Status>;
 
 /// A configured driver, as one of its callers. Dropping it kills the process at once.

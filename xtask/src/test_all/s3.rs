@@ -1,0 +1,123 @@
+//! The S3 driver on a server that is not ours: versitygw, which keeps objects as files. The conformance suite judges it as
+//! a program, and docker pushes and pulls through the registry, sent to the server by redirects and not.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::docker::Docker;
+use super::image::Image;
+use super::process::{Server, bounded, run, server};
+use super::registry::Site;
+use super::report::Report;
+use super::tools::Go;
+use super::vendors::suite;
+use super::workshop::Workshop;
+use crate::Outcome;
+
+const GATEWAY: Go = Go { module: "github.com/versity/versitygw", version: "v1.8.0", commands: &["/cmd/versitygw"] };
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const BUCKET: &str = "registry";
+const ACCESS_KEY: &str = "test-all";
+const SECRET_KEY: &str = "a-secret-of-test-all";
+/// Small, so that contents of the tests have several parts.
+const CHUNK: u64 = 5 << 20;
+
+pub(super) fn check(workshop: &Workshop, report: &mut Report) {
+    let Some(gateway) = report.prepare("versitygw", || Gateway::start(workshop)) else { return };
+    let Some(driver) = report.prepare("the S3 driver is built", driver) else { return };
+    if let Some(suite) = report.prepare("the conformance suite", suite) {
+        report.check("the S3 driver keeps the contract", || gateway.judge(workshop, &suite, &driver));
+    }
+    let docker =
+        report.prepare("a Docker daemon", || Ok((Image::make(workshop)?, Docker::start(workshop, "s3-docker")?)));
+    let Some((image, docker)) = docker else { return };
+    for redirects in [true, false] {
+        let name =
+            format!("docker pushes and pulls through S3 {} redirects", if redirects { "with" } else { "without" });
+        report.check(&name, || gateway.push_and_pull(workshop, &driver, &image, &docker, redirects));
+    }
+}
+
+/// The same build of the driver as that of this program.
+fn driver() -> Outcome<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    run(build.args(["build", "--quiet", "--package", "driver-s3"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
+    Ok(std::env::current_exe()?.with_file_name("bulkhead-driver-s3"))
+}
+
+/// A running server with one bucket.
+struct Gateway {
+    address: String,
+    /// Stopped when the last field of it is dropped.
+    _server: Server,
+}
+
+impl Gateway {
+    fn start(workshop: &Workshop) -> Outcome<Gateway> {
+        let program = GATEWAY.build(workshop)?.join("versitygw");
+        let folder = workshop.folder("s3-objects")?;
+        std::fs::create_dir(folder.join(BUCKET))?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut command = server(program);
+        command.env("ROOT_ACCESS_KEY", ACCESS_KEY).env("ROOT_SECRET_KEY", SECRET_KEY);
+        command.args(["--port", &address, "--quiet", "posix"]).arg(folder);
+        let mut server = Server::start(&mut command, &workshop.log("s3-gateway"))?;
+        let answers = |_: &str| TcpStream::connect(&address).ok();
+        server.wait_for("the S3 server's start", START_LIMIT, answers)?;
+        Ok(Gateway { address, _server: server })
+    }
+
+    fn parameters(&self) -> [(&'static str, String); 5] {
+        [
+            ("bucket", BUCKET.to_owned()),
+            ("regionendpoint", format!("http://{}", self.address)),
+            ("accesskey", ACCESS_KEY.to_owned()),
+            ("secretkey", SECRET_KEY.to_owned()),
+            ("chunksize", CHUNK.to_string()),
+        ]
+    }
+
+    fn judge(&self, workshop: &Workshop, suite: &Path, driver: &Path) -> Outcome<String> {
+        let file = workshop.folder("s3-suite")?.join("store.json");
+        let parameters = self.parameters().map(|(name, value)| format!("{name:?}: {value:?}")).join(", ");
+        std::fs::write(&file, format!("{{{parameters}}}"))?;
+        let mut command = bounded(1800, suite);
+        command.arg("run").arg("--spawn").arg(driver).arg("--config").arg(file);
+        let told = run(command.args(["--profile", "registry-shared"]))?;
+        let last = told.lines().last().unwrap_or_default().to_owned();
+        if last.contains(": compliant with") { Ok(last) } else { Err(told.into()) }
+    }
+
+    fn configuration(&self, driver: &Path, redirects: bool) -> String {
+        let parameters = self.parameters().map(|(name, value)| format!("    {name}: {value:?}\n")).concat();
+        format!(
+            "version: 0.1\nstorage:\n  redirect:\n    disable: {}\n  s3:\n{parameters}driver:\n  executable: {}\n",
+            !redirects,
+            driver.display()
+        )
+    }
+
+    fn push_and_pull(
+        &self,
+        workshop: &Workshop,
+        driver: &Path,
+        image: &Image,
+        docker: &Docker,
+        redirects: bool,
+    ) -> Outcome<String> {
+        let site = Site::configured(workshop, "s3-registry", self.configuration(driver, redirects))?;
+        let registry = site.start()?;
+        let reference = format!("{}/debian/minbase:s3", registry.address);
+        docker.run(&["import", &image.tarball.to_string_lossy(), &reference])?;
+        docker.run(&["push", &reference])?;
+        docker.run(&["image", "rm", &reference])?;
+        docker.run(&["pull", &reference])?;
+        let seen = image.compare(&docker.layer_sha256(&reference)?)?;
+        docker.run(&["image", "rm", &reference])?;
+        site.clear_away(registry)?;
+        Ok(seen)
+    }
+}
