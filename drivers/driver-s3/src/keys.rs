@@ -65,7 +65,8 @@ impl Keys {
         path.as_str().len() <= VERBATIM_MAX
     }
 
-    fn area(&self, area: Area) -> String {
+    /// What all keys of `area` begin with.
+    pub(crate) fn area(&self, area: Area) -> String {
         let name = match area {
             Area::Sessions => "~sessions",
             Area::Moves => "~moves",

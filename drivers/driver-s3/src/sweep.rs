@@ -1,25 +1,31 @@
-//! What the dead left in the bucket and what costs money for as long as it lies there: uploads that nobody completed.
+//! What the dead left in the bucket: uploads that nobody completed, which cost money for as long as they lie there, and the
+//! marks of moves and trials.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use driver_kit::Result;
 
+use crate::bucket::PageRequest;
+use crate::keys::Area;
 use crate::store::Store;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pages of uploads of one sweep: the rest waits for the next, so that it never takes long.
 const PAGES_MAX: usize = 20;
+const MARKS_MAX: usize = 1000;
+/// Far longer than anything takes that leaves a mark for as long as it lasts.
+const MARK_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Sweeps now and every day, for as long as the process lives.
 pub(crate) fn sweep_in_background(store: &Arc<Store>, age: Duration) {
     let store = Arc::clone(store);
     tokio::spawn(async move {
         loop {
-            match store.abort_older_than(age).await {
+            match store.sweep(age).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "multipart uploads that nobody completed were aborted"),
-                Err(problem) => tracing::warn!(%problem, "multipart uploads could not be looked through"),
+                Err(problem) => tracing::warn!(%problem, "what others left in the bucket could not be looked through"),
             }
             tokio::time::sleep(SWEEP_EVERY).await;
         }
@@ -27,6 +33,22 @@ pub(crate) fn sweep_in_background(store: &Arc<Store>, age: Duration) {
 }
 
 impl Store {
+    async fn sweep(&self, age: Duration) -> Result<usize> {
+        for area in [Area::Moves, Area::Probes] {
+            self.delete_old_marks(&self.keys.area(area)).await?;
+        }
+        self.abort_older_than(age).await
+    }
+
+    /// At most a page of them: more come together only in a bucket where drivers die all day.
+    async fn delete_old_marks(&self, prefix: &str) -> Result<()> {
+        let listed = self.bucket.list(&PageRequest { prefix, limit: MARKS_MAX, ..PageRequest::default() }).await?;
+        let is_old = |modified: SystemTime| modified.elapsed().is_ok_and(|since| since > MARK_AGE);
+        let old = listed.objects.into_iter().filter(|(_, object)| is_old(object.modified));
+        let old: Vec<String> = old.map(|(key, _)| key).collect();
+        self.bucket.delete_all(&old).await
+    }
+
     /// Aborts the uploads of this store that were begun longer ago than `age`; how many.
     async fn abort_older_than(&self, age: Duration) -> Result<usize> {
         let (mut aborted, mut after) = (0, None);

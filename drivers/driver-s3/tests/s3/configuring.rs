@@ -52,13 +52,15 @@ async fn a_store_that_is_read_only_is_not_touched() {
 }
 
 #[tokio::test]
-async fn uploads_that_nobody_completed_are_aborted_when_they_are_old() {
+async fn what_the_dead_left_is_taken_away_when_it_is_old() {
     let server = Server::start();
     for number in 0..120 {
         server.begin_upload(&format!("store/old/{number}"), DAY * 15);
     }
     server.begin_upload("store/young", DAY * 13);
     server.begin_upload("another/old", DAY * 100);
+    server.put("store/~moves/a/~0123", "", DAY * 2);
+    server.put("store/~moves/b/~0123", "", DAY / 2);
     let _driver = start(&server, &[("rootdirectory", "/store")]).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while server.uploads().len() > 2 {
@@ -66,6 +68,7 @@ async fn uploads_that_nobody_completed_are_aborted_when_they_are_old() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(server.uploads(), ["another/old", "store/young"]);
+    assert_eq!(server.keys(), ["store/~moves/b/~0123"]);
 }
 
 #[tokio::test]
@@ -75,7 +78,7 @@ async fn what_a_listing_must_not_show_is_hidden() {
     driver.put("/a/b", "content").await.unwrap();
     let _session = driver.stage("/up/data", &content(1, PART)).await.unwrap();
     for key in ["store/a/", "store/a/c/", "store//x", "store/a b", "other/a"] {
-        server.put(key, "foreign");
+        server.put(key, "foreign", Duration::ZERO);
     }
     assert_eq!(driver.list_all("/", "", 0).await.unwrap(), [("a".to_owned(), true)]);
     assert_eq!(driver.walk_paths("/", "").await.unwrap(), ["/a/b"]);

@@ -38,6 +38,23 @@ async fn any_other_session_is_copied_once_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_session_of_many_parts_is_gone_on_with_and_committed_elsewhere() {
+    let server = Server::start();
+    let wanted = content(3, 24 * PART);
+    for (from, to) in [(0, 9), (9, 10), (8, 24)] {
+        // Each a process of its own, gone before the next one comes.
+        let driver = start(&server, &[]).await;
+        let mut session = driver.open("/up/data", (from * PART) as u64).await.unwrap();
+        session.data(&wanted[from * PART..to * PART]).await;
+        assert_eq!(session.flush().await.unwrap(), (to * PART) as u64);
+    }
+    let driver = start(&server, &[]).await;
+    driver.commit("/up/data", "/target", wanted.len() as u64).await.unwrap();
+    assert_eq!(driver.content("/target").await.unwrap(), wanted);
+    assert_eq!((server.keys(), server.uploads()), (vec!["target".to_owned()], vec![]));
+}
+
+#[tokio::test]
 async fn a_small_content_needs_no_upload() {
     let server = Server::start();
     let driver = start(&server, &[NO_SWEEP]).await;

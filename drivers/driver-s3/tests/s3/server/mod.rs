@@ -106,11 +106,12 @@ impl Server {
         self.state.lock().cut_after = Some(bytes);
     }
 
-    /// Puts an object past the protocol.
-    pub(crate) fn put(&self, key: &str, content: &'static str) {
+    /// Puts an object past the protocol, as if that had been `age` ago.
+    pub(crate) fn put(&self, key: &str, content: &'static str, age: Duration) {
         let pieces = vec![content.into()];
         let etag = bucket::etag(&pieces);
-        self.state.lock().bucket.objects.insert(key.to_owned(), bucket::Object::new(pieces, etag));
+        let object = bucket::Object { modified: SystemTime::now() - age, ..bucket::Object::new(pieces, etag) };
+        self.state.lock().bucket.objects.insert(key.to_owned(), object);
     }
 
     /// The keys of all objects, in order.

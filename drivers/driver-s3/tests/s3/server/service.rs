@@ -11,7 +11,8 @@ use super::bucket::{Object as Stored, Part as StoredPart, etag, size};
 use super::{BUCKET, Failure, Shared, State};
 
 /// Uploads and parts of one page: few, so that who lists them has to turn pages.
-const PAGE: usize = 50;
+const UPLOADS_PAGE: usize = 50;
+const PARTS_PAGE: usize = 5;
 const STEP: usize = 64 << 10;
 
 type Reply<T> = S3Result<S3Response<T>>;
@@ -259,9 +260,9 @@ impl S3 for Shared {
         let upload = state.bucket.upload(&input.upload_id, &input.key).ok_or_else(|| s3_error!(NoSuchUpload))?;
         let after = input.part_number_marker.unwrap_or_default();
         let mut parts: Vec<_> =
-            upload.parts.range(after + 1..).take(PAGE + 1).map(|(number, part)| listed(*number, part)).collect();
-        let is_truncated = parts.len() > PAGE;
-        parts.truncate(PAGE);
+            upload.parts.range(after + 1..).take(PARTS_PAGE + 1).map(|(number, part)| listed(*number, part)).collect();
+        let is_truncated = parts.len() > PARTS_PAGE;
+        parts.truncate(PARTS_PAGE);
         let next = parts.last().and_then(|part| part.part_number);
         Ok(S3Response::new(ListPartsOutput {
             is_truncated: Some(is_truncated),
@@ -283,8 +284,8 @@ impl S3 for Shared {
             state.bucket.uploads.iter().map(|(id, upload)| (upload.key.clone(), id.clone(), upload.begun)).collect();
         uploads.sort();
         uploads.retain(|(key, id, _)| key.starts_with(&prefix) && (key, id) > (&after.0, &after.1));
-        let is_truncated = uploads.len() > PAGE;
-        uploads.truncate(PAGE);
+        let is_truncated = uploads.len() > UPLOADS_PAGE;
+        uploads.truncate(UPLOADS_PAGE);
         let last = uploads.last().cloned();
         let uploads = uploads.into_iter().map(|(key, id, begun)| MultipartUpload {
             key: Some(key),
