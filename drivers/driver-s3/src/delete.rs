@@ -1,6 +1,7 @@
 //! Delete: content, trees of it, and the write sessions there.
 
 use driver_kit::{Error, ErrorKind, Path, Result};
+use futures::try_join;
 
 use crate::bucket::PageRequest;
 use crate::keys::{Area, Keys};
@@ -14,16 +15,24 @@ impl Store {
     pub(crate) async fn delete(&self, path: &Path, recursive: bool) -> Result<()> {
         let key = self.keys.content(path);
         if !recursive {
-            if self.bucket.has_any(&self.keys.below(path)).await? && self.bucket.head(&key).await?.is_none() {
-                return Err(Error::new(ErrorKind::PathConflict, "there is content below this path"));
+            let own = self.keys.own(Area::Sessions, path);
+            let ((), has_session) = try_join!(self.check_no_prefix(path, &key), self.bucket.has_any(&own))?;
+            if has_session {
+                self.end_sessions(path, &own).await?;
             }
-            self.bucket.delete(&key).await?;
-            return self.end_sessions(path, &self.keys.own(Area::Sessions, path)).await;
+            return self.bucket.delete(&key).await;
         }
         // The sessions first: what one of them publishes meanwhile is then deleted with the rest.
         self.end_sessions(path, &self.keys.own_below(Area::Sessions, path)).await?;
         self.bucket.delete(&key).await?;
         self.delete_below(&self.keys.below(path)).await
+    }
+
+    async fn check_no_prefix(&self, path: &Path, key: &str) -> Result<()> {
+        if self.bucket.has_any(&self.keys.below(path)).await? && self.bucket.head(key).await?.is_none() {
+            return Err(Error::new(ErrorKind::PathConflict, "there is content below this path"));
+        }
+        Ok(())
     }
 
     async fn delete_below(&self, prefix: &str) -> Result<()> {

@@ -5,7 +5,8 @@
 //! shows every earlier mark, no two can have the turn. A mark whose owner died is passed over when it has not been renewed
 //! for a while, by the server's clock.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ const CHANGES_MAX: u32 = 5;
 
 impl Store {
     pub(crate) async fn rename(self: &Arc<Self>, source: &Path, target: &Path) -> Result<Info> {
+        let queue = self.movers.queue(source);
+        let _first = queue.lock().await;
         let mut turn = Turn::take(self, source).await?;
         let moved = self.rename_in(&mut turn, source, target).await;
         turn.end().await;
@@ -51,6 +54,25 @@ impl Store {
         // What was put at the source meanwhile stays.
         self.bucket.delete_version(&from, &object.etag).await?;
         Ok(object)
+    }
+}
+
+/// The movers of this process queue up: only one for each source has to look at the marks.
+#[derive(Default)]
+pub(crate) struct Movers(Mutex<HashMap<Path, Weak<Queue>>>);
+
+type Queue = tokio::sync::Mutex<()>;
+
+impl Movers {
+    fn queue(&self, source: &Path) -> Arc<Queue> {
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(source).and_then(Weak::upgrade) {
+            return queue;
+        }
+        queues.retain(|_, queue| queue.strong_count() > 0);
+        let queue = Arc::new(Queue::default());
+        queues.insert(source.clone(), Arc::downgrade(&queue));
+        queue
     }
 }
 

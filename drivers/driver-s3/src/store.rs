@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::bucket::{Bucket, Object, Unread, Wanted, collect};
 use crate::error::not_found;
 use crate::keys::Keys;
+use crate::moves::Movers;
 use crate::settings::CopySettings;
 
 /// Bytes of parts that are on their way to the server at once, over all sessions.
@@ -22,6 +23,7 @@ pub(crate) struct Store {
     /// The size of a part.
     pub(crate) part: u64,
     pub(crate) copies: CopySettings,
+    pub(crate) movers: Movers,
     /// One permit for each part that may be on its way.
     pub(crate) transfers: Arc<Semaphore>,
 }
@@ -30,7 +32,7 @@ impl Store {
     pub(crate) fn new(bucket: Bucket, root: &str, part: u64, copies: CopySettings) -> Self {
         let transfers = (TRANSFER_MAX / part).max(TRANSFERS_MIN);
         let transfers = Arc::new(Semaphore::new(usize::try_from(transfers).unwrap_or(1)));
-        Store { bucket, keys: Keys::new(root), part, copies, transfers }
+        Store { bucket, keys: Keys::new(root), part, copies, movers: Movers::default(), transfers }
     }
 
     pub(crate) async fn stat(&self, path: &Path) -> Result<Info> {
