@@ -22,6 +22,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const BUCKET: &str = "registry";
 const ACCESS_KEY: &str = "test-all";
 const SECRET_KEY: &str = "a-secret-of-test-all";
+/// The server cannot replace an object whose name has 240 bytes or more.
+const EXPECTED_TO_FAIL: &str = "paths/longest\n";
 /// Small, so that contents of the tests have several parts.
 const CHUNK: u64 = 5 << 20;
 
@@ -81,14 +83,18 @@ impl Gateway {
     }
 
     fn judge(&self, workshop: &Workshop, suite: &Path, driver: &Path) -> Outcome<String> {
-        let file = workshop.folder("s3-suite")?.join("store.json");
+        let folder = workshop.folder("s3-suite")?;
+        let (file, expected) = (folder.join("store.json"), folder.join("expected"));
+        std::fs::write(&expected, EXPECTED_TO_FAIL)?;
         let parameters = self.parameters().map(|(name, value)| format!("{name:?}: {value:?}")).join(", ");
         std::fs::write(&file, format!("{{{parameters}}}"))?;
         let mut command = bounded(1800, suite);
         command.arg("run").arg("--spawn").arg(driver).arg("--config").arg(file);
+        command.arg("--expect-fail").arg(expected);
         let told = run(command.args(["--profile", "registry-shared"]))?;
         let last = told.lines().last().unwrap_or_default().to_owned();
-        if last.contains(": compliant with") { Ok(last) } else { Err(told.into()) }
+        let is_kept = last.contains(" 0 failed, 0 skipped,") && last.contains("as was expected");
+        if is_kept { Ok(last) } else { Err(told.into()) }
     }
 
     fn configuration(&self, driver: &Path, redirects: bool) -> String {
