@@ -151,6 +151,6 @@ fn http_client(server: &ServerSettings) -> Result<SharedHttpClient> {
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }
-        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
     }))
 }
