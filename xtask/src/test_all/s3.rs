@@ -91,7 +91,7 @@ impl Gateway {
         let mut command = bounded(1800, suite);
         command.arg("run").arg("--spawn").arg(driver).arg("--config").arg(file);
         command.arg("--expect-fail").arg(expected);
-        let told = run(command.args(["--profile", "registry-shared"]))?;
+        let told = run(command.args(["--profile", "registry-shared", "--jobs", "2"]))?;
         let last = told.lines().last().unwrap_or_default().to_owned();
         let is_kept = last.contains(" 0 failed, 0 skipped,") && last.contains("as was expected");
         if is_kept { Ok(last) } else { Err(told.into()) }
