@@ -11,8 +11,8 @@ use super::image::Image;
 use super::process::{Server, bounded, run, server};
 use super::registry::Site;
 use super::report::Report;
+use super::suite;
 use super::tools::Go;
-use super::vendors::suite;
 use super::workshop::Workshop;
 use crate::Outcome;
 
@@ -30,7 +30,7 @@ const CHUNK: u64 = 5 << 20;
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     let Some(gateway) = report.prepare("versitygw", || Gateway::start(workshop)) else { return };
     let Some(driver) = report.prepare("the S3 driver is built", driver) else { return };
-    if let Some(suite) = report.prepare("the conformance suite", suite) {
+    if let Some(suite) = report.prepare("the conformance suite", suite::build) {
         report.check("the S3 driver keeps the contract", || gateway.judge(workshop, &suite, &driver));
     }
     let docker =

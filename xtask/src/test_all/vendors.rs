@@ -60,13 +60,6 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     }
 }
 
-/// The same build of the suite as that of this program.
-pub(super) fn suite() -> Outcome<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    run(build.args(["build", "--quiet", "--package", "driver-testsuite"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(std::env::current_exe()?.with_file_name("driver-testsuite"))
-}
-
 impl Template {
     fn make(&self) -> Outcome<PathBuf> {
         let folder = crate::root::path("drivers/templates").join(self.name);
