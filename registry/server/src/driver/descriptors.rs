@@ -74,15 +74,12 @@ impl Descriptors {
     /// The answer, from a connection used before or from a new one: a process that has ended took its connections along.
     async fn ask(&self, path: &Path) -> Option<Packet> {
         let request = DescriptorRequest { path: path.to_string(), if_version: String::new() }.encode_to_vec();
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        for connection in [idle.map_or_else(|| self.connect(), Ok), self.connect()] {
-            let connection = connection.ok()?;
-            match timeout(PATIENCE, connection.exchange(&request)).await.ok()? {
-                Ok(Some(packet)) => {
-                    self.keep(connection);
-                    return Some(packet);
-                }
-                Ok(None) | Err(_) => {}
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        for _ in 0..2 {
+            let connection = idle.take().map_or_else(|| self.connect(), Ok).ok()?;
+            if let Ok(Some(packet)) = timeout(PATIENCE, connection.exchange(&request)).await.ok()? {
+                self.keep(connection);
+                return Some(packet);
             }
         }
         None
