@@ -110,9 +110,11 @@ fn compliance_needs_every_case_that_must_pass() {
     ] {
         assert_eq!((report.is_compliant(), report.is_kept()), (compliant, kept), "{report}");
     }
-    let mut shared = of(Demand::Must, Verdict::NotOffered(why()));
-    shared.cases[0].scope = Scope::Shared;
-    assert!(!shared.is_compliant() && shared.is_kept(), "a profile for an option is not met without it");
+    for (scope, compliant) in [(Scope::Descriptors, false), (Scope::ReadOnly, false), (Scope::Shared, true)] {
+        let mut without = of(Demand::Must, Verdict::NotOffered(why()));
+        without.cases[0].scope = scope;
+        assert_eq!((without.is_compliant(), without.is_kept()), (compliant, true), "{scope:?}");
+    }
 }
 
 #[test]

@@ -224,12 +224,12 @@ impl CaseReport {
         }
     }
 
-    /// Whether a compliant driver may come out so. A profile of its own for an option is not met without the option; but who
-    /// shares a store may do so without other options, and `sharing/is_declared` fails without this one.
+    /// Whether a compliant driver may come out so. A profile for one option is not met without that option; all others are
+    /// met without what a store need not have, such as a folder that could be looked into.
     fn holds(&self) -> bool {
         match self.verdict {
             Verdict::Passed => true,
-            Verdict::NotOffered(_) => !matches!(self.scope, Scope::Durable | Scope::Descriptors | Scope::ReadOnly),
+            Verdict::NotOffered(_) => !matches!(self.scope, Scope::Descriptors | Scope::ReadOnly),
             _ => false,
         }
     }
