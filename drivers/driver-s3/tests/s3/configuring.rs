@@ -41,9 +41,8 @@ async fn if_absent_is_offered_where_the_server_heeds_it() {
 #[tokio::test]
 async fn a_store_that_is_read_only_is_not_touched() {
     let server = Server::start();
-    start(&server, &[]).await.put("/a", "content").await.unwrap();
+    server.put("a", "content", Duration::ZERO);
     server.begin_upload("old", DAY * 100);
-    server.take_requests();
     let driver = start(&server, &[("readonly", "true")]).await;
     assert_eq!(driver.content("/a").await.unwrap(), b"content");
     assert_eq!(reason(driver.put("/a", "x").await), Reason::ReadOnly);
