@@ -30,9 +30,6 @@ cases! { "leaks":
 /// How long a driver may take to free what a call held.
 const FREED: Duration = Duration::from_secs(10);
 
-/// Connections to a back end that a driver may have made and kept since it was looked at.
-const CONNECTIONS_KEPT: usize = 32;
-
 const KIB_OF_MIB: usize = 1024;
 
 /// What the process holds, where the system tells.
@@ -116,8 +113,7 @@ async fn cancelled_calls(launch: Launch) -> Outcome {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = vitals(&driver)?;
     cancel_rounds(&client, 40).await;
-    let kept = Vitals { descriptors: CONNECTIONS_KEPT, ..slack(100, 96 * KIB_OF_MIB) };
-    back_to(&driver, before, kept).await?;
+    back_to(&driver, before, slack(100, 96 * KIB_OF_MIB)).await?;
     client.delete(client.root(), true).await?;
     Ok(())
 }

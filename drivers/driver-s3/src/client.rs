@@ -62,8 +62,8 @@ const SMALL: Duration = Duration::from_secs(45);
 /// One attempt at a request that carries a part, or that keeps the server busy with one.
 const BULK_ATTEMPT: Duration = Duration::from_secs(5 * 60);
 const BULK: Duration = Duration::from_secs(15 * 60);
-/// Idle connections that are kept for the next requests, and for how long: a burst of calls must not leave descriptors behind,
-/// and a connection that the server closes for being idle meets no request.
+/// Idle connections that are kept for the next requests, and for how long: a burst of calls must not leave descriptors
+/// behind, and a connection that the server closes for being idle meets no request.
 const IDLE_CONNECTIONS: usize = 64;
 const IDLE: Duration = Duration::from_secs(4);
 
@@ -144,9 +144,10 @@ fn http_client(server: &ServerSettings) -> Result<SharedHttpClient> {
         ));
     }
     let proxy = ProxyConfig::from_env();
-    let client = HttpBuilder::new().pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE);
-    Ok(client.build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder().proxy_config(proxy.clone());
+    Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+        // The pool is the connector's: what the builder around it were told of pools would be lost.
+        let pooled = Connector::builder().pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE);
+        let mut connector = pooled.proxy_config(proxy.clone());
         connector.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());

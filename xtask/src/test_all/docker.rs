@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::image::Image;
 use super::process::{Server, bounded, poll, run, server, shell};
 use super::tools::{Debian, require};
 use super::workshop::Workshop;
@@ -41,6 +42,17 @@ impl Docker {
 
     pub(super) fn run(&self, words: &[&str]) -> Outcome<String> {
         run(&mut self.command(words))
+    }
+
+    /// Pushes the image to where `reference` says, and pulls it from there; afterwards this daemon does not have it.
+    pub(super) fn push_and_pull(&self, image: &Image, reference: &str) -> Outcome<String> {
+        self.run(&["import", &image.tarball.to_string_lossy(), reference])?;
+        self.run(&["push", reference])?;
+        self.run(&["image", "rm", reference])?;
+        self.run(&["pull", reference])?;
+        let seen = image.compare(&self.layer_sha256(reference)?)?;
+        self.run(&["image", "rm", reference])?;
+        Ok(seen)
     }
 
     /// The SHA-256 of the layer of an image that has one.

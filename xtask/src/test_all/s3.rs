@@ -117,12 +117,7 @@ impl Gateway {
         let site = Site::configured(workshop, "s3-registry", self.configuration(driver, redirects))?;
         let registry = site.start()?;
         let reference = format!("{}/debian/minbase:s3", registry.address);
-        docker.run(&["import", &image.tarball.to_string_lossy(), &reference])?;
-        docker.run(&["push", &reference])?;
-        docker.run(&["image", "rm", &reference])?;
-        docker.run(&["pull", &reference])?;
-        let seen = image.compare(&docker.layer_sha256(&reference)?)?;
-        docker.run(&["image", "rm", &reference])?;
+        let seen = docker.push_and_pull(image, &reference)?;
         site.clear_away(registry)?;
         Ok(seen)
     }

@@ -80,12 +80,7 @@ impl Template {
         let site = Site::configured(workshop, &format!("vendor-{}", self.name), config)?;
         let registry = site.start()?;
         let reference = format!("{}/debian/minbase:{}", registry.address, self.name);
-        docker.run(&["import", &image.tarball.to_string_lossy(), &reference])?;
-        docker.run(&["push", &reference])?;
-        docker.run(&["image", "rm", &reference])?;
-        docker.run(&["pull", &reference])?;
-        let seen = image.compare(&docker.layer_sha256(&reference)?)?;
-        docker.run(&["image", "rm", &reference])?;
+        let seen = docker.push_and_pull(image, &reference)?;
         site.clear_away(registry)?;
         Ok(seen)
     }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use driver_testsuite::Client;
+use driver_testsuite::{Client, Running, detail, reason};
 use rand::Rng;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use crate::support::{Reply, Running, detail, eventually, own_files, reason, start};
+use crate::support::{Reply, eventually, own_files, start};
 
 const ROUNDS: u8 = 12;
 const SMALL: usize = 300 << 10;

@@ -38,8 +38,8 @@ async fn its_content_is_found_and_its_empty_folders_are_not() {
     let driver = start(place.path(), &[]).await;
     assert_eq!(driver.content(BLOB).await.unwrap(), b"foo");
     let repository = "/docker/registry/v2/repositories/library/app";
-    assert_eq!(driver.names(repository).await, ["_manifests", "_uploads"]);
-    assert_eq!(driver.names(&format!("{repository}/_manifests/tags")).await, ["latest"]);
+    assert_eq!(driver.names(repository).await.unwrap(), ["_manifests", "_uploads"]);
+    assert_eq!(driver.names(&format!("{repository}/_manifests/tags")).await.unwrap(), ["latest"]);
     assert_eq!(driver.paths("/").await.unwrap().len(), 6);
 }
 

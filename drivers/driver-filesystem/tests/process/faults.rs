@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use driver_testsuite::Launch;
+use driver_testsuite::{Launch, reason};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tempfile::TempDir;
 
-use crate::support::{launch, own_files, reason, refusal, start, try_start};
+use crate::support::{launch, own_files, refusal, start, try_start};
 
 /// A file system of its own, unmounted when this is dropped.
 struct Mount {

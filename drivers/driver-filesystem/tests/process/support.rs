@@ -1,55 +1,16 @@
 //! A driver process for each test, with its store where the test says.
 
 use std::fmt::Debug;
-use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use driver_testsuite::{Client, Driver, Launch, StartError};
-use storagedriver_proto::error::from_status;
-use storagedriver_proto::v1alpha1::StorageError;
+use driver_testsuite::{Launch, Running, StartError, reason};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Reply<T> = Result<T, Status>;
-
-/// A configured driver, as one of its callers. Dropping it kills the process at once.
-pub(crate) struct Running {
-    client: Client,
-    driver: Driver,
-}
-
-impl Deref for Running {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.client
-    }
-}
-
-impl Running {
-    /// The caller, who goes on calling when the driver is killed.
-    pub(crate) fn into_parts(self) -> (Client, Driver) {
-        (self.client, self.driver)
-    }
-
-    pub(crate) async fn content(&self, path: &str) -> Reply<Vec<u8>> {
-        Ok(self.read(path, 0, None).await?.1)
-    }
-
-    /// All names in a folder of few.
-    pub(crate) async fn names(&self, path: &str) -> Vec<String> {
-        self.list(path, "", 0).await.unwrap().entries.into_iter().map(|entry| entry.name).collect()
-    }
-
-    /// All paths below `path`.
-    pub(crate) async fn paths(&self, path: &str) -> Reply<Vec<String>> {
-        let messages = self.walk(path, "").await?;
-        Ok(messages.into_iter().flat_map(|message| message.entries).map(|entry| entry.path).collect())
-    }
-}
 
 /// A driver with its store in `root`.
 pub(crate) async fn start(root: &Path, parameters: &[(&str, &str)]) -> Running {
@@ -64,22 +25,11 @@ pub(crate) fn launch() -> Launch {
 pub(crate) async fn try_start(launch: Launch, root: &Path, parameters: &[(&str, &str)]) -> Reply<Running> {
     let launch = launch.parameter("rootdirectory", root.to_str().unwrap());
     let launch = parameters.iter().fold(launch, |launch, (name, value)| launch.parameter(name, value));
-    let driver = Driver::start(&launch).await.unwrap();
-    match driver.configured().await {
-        Ok(client) => Ok(Running { client, driver }),
+    match Running::start(&launch).await {
+        Ok(running) => Ok(running),
         Err(StartError::Configure(status)) => Err(*status),
         Err(problem) => panic!("{problem}"),
     }
-}
-
-/// Why a call was refused.
-pub(crate) fn detail<T>(reply: Reply<T>) -> StorageError {
-    let status = reply.map(drop).unwrap_err();
-    from_status(&status).unwrap_or_else(|| panic!("{status:?} is no answer of the storage"))
-}
-
-pub(crate) fn reason<T>(reply: Reply<T>) -> Reason {
-    detail(reply).reason()
 }
 
 /// Why and with which words Configure was refused. They never name the folder.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use driver_testsuite::detail;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::server::{Failure, Quirks, Server};
-use crate::support::{Reply, detail, start};
+use crate::support::{Reply, start};
 
 #[tokio::test]
 async fn every_failure_is_told_as_what_it_is() {

@@ -1,10 +1,10 @@
 //! Where the bytes of a session go, and what is left of it.
 
-use driver_testsuite::content;
+use driver_testsuite::{content, reason};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::server::{Failure, Quirks, Server};
-use crate::support::{NO_SWEEP, PART, reason, start};
+use crate::support::{NO_SWEEP, PART, start};
 
 #[tokio::test]
 async fn a_session_for_its_target_is_neither_moved_nor_copied() {
