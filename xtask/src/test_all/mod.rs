@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Clients => clients::check(&workshop, &mut report),
             Part::Faults => faults::check(&workshop, &mut report),
             Part::Load => load::check(&workshop, &mut report, arguments.load_mib),
-            Part::Suite => suite::check(&mut report, arguments.suite_runs),
+            Part::Suite => suite::check(&workshop, &mut report, arguments.suite_runs),
             Part::Vendors => vendors::check(&workshop, &mut report),
             Part::Releases => releases::check(&workshop, &mut report),
             Part::S3 => s3::check(&workshop, &mut report),

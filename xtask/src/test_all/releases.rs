@@ -25,7 +25,7 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
         return report.check("the last release", || Ok("nothing was released yet: there is no tag v*".to_owned()));
     };
     let old = report.prepare(&format!("{tag} is built"), || Build::of_tag(workshop, &tag));
-    let new = report.prepare("this state is built", Build::of_this);
+    let new = report.prepare("this state is built", || Build::of_this(workshop));
     let (Some(old), Some(new)) = (old, new) else { return };
     report.check(&format!("the registry of today on the driver of {tag}"), || push_and_pull(workshop, &old.driver));
     report.check(&format!("the suite of today on the driver of {tag}"), || {
@@ -60,12 +60,8 @@ impl Build {
         Self::make(&tree.0, &workshop.kept(&format!("release-{tag}")))
     }
 
-    /// Where most of it is compiled already.
-    fn of_this() -> Outcome<Build> {
-        let suite = suite::build()?;
-        let mut build = bounded(1500, env!("CARGO"));
-        run(build.args(["build", "--quiet", "--package", "driver-filesystem"]).current_dir(root::path("")))?;
-        Ok(Build { driver: suite.with_file_name(DRIVER), suite })
+    fn of_this(workshop: &Workshop) -> Outcome<Build> {
+        Ok(Build { driver: workshop.executable(DRIVER)?, suite: suite::build(workshop)? })
     }
 
     /// As it was released, with the dependencies that it had.

@@ -2,8 +2,7 @@
 //! a program, and docker pushes and pulls through the registry, sent to the server by redirects and not.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use super::docker::Docker;
@@ -18,6 +17,7 @@ use crate::Outcome;
 
 const GATEWAY: Go = Go { module: "github.com/versity/versitygw", version: "v1.8.0", commands: &["/cmd/versitygw"] };
 
+const DRIVER: &str = "bulkhead-driver-s3";
 const START_LIMIT: Duration = Duration::from_secs(30);
 const BUCKET: &str = "registry";
 const ACCESS_KEY: &str = "test-all";
@@ -29,8 +29,8 @@ const CHUNK: u64 = 5 << 20;
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     let Some(gateway) = report.prepare("versitygw", || Gateway::start(workshop)) else { return };
-    let Some(driver) = report.prepare("the S3 driver is built", driver) else { return };
-    if let Some(suite) = report.prepare("the conformance suite", suite::build) {
+    let Some(driver) = report.prepare("the S3 driver is built", || workshop.executable(DRIVER)) else { return };
+    if let Some(suite) = report.prepare("the conformance suite", || suite::build(workshop)) {
         report.check("the S3 driver keeps the contract", || gateway.judge(workshop, &suite, &driver));
     }
     let docker =
@@ -41,13 +41,6 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
             format!("docker pushes and pulls through S3 {} redirects", if redirects { "with" } else { "without" });
         report.check(&name, || gateway.push_and_pull(workshop, &driver, &image, &docker, redirects));
     }
-}
-
-/// The same build of the driver as that of this program.
-fn driver() -> Outcome<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    run(build.args(["build", "--quiet", "--package", "driver-s3"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(std::env::current_exe()?.with_file_name("bulkhead-driver-s3"))
 }
 
 /// A running server with one bucket.

@@ -1,10 +1,10 @@
 //! The conformance suite on its own faulty driver, with no fault switched on: a suite that is right finds nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::process::{bounded, run};
 use super::report::Report;
+use super::workshop::Workshop;
 use crate::Outcome;
 
 /// What one run may take on a machine that is busy.
@@ -18,8 +18,8 @@ const ROUNDS: [(&str, &str, &str); 4] = [
     ("registry-shared", "shared=true", "sharing/"),
 ];
 
-pub(super) fn check(report: &mut Report, runs: u32) {
-    let Some(suite) = report.prepare("the conformance suite", build) else { return };
+pub(super) fn check(workshop: &Workshop, report: &mut Report, runs: u32) {
+    let Some(suite) = report.prepare("the conformance suite", || build(workshop)) else { return };
     for (profile, parameter, filter) in ROUNDS {
         report.check(&format!("{runs} runs of the suite with {parameter} are clean"), || {
             repeat(&suite, runs, &["--profile", profile, "--param", parameter, "--filter", filter])
@@ -27,11 +27,9 @@ pub(super) fn check(report: &mut Report, runs: u32) {
     }
 }
 
-/// The same build of the suite as that of this program, with its driver beside it.
-pub(super) fn build() -> Outcome<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    run(build.args(["build", "--quiet", "--package", "driver-testsuite"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(std::env::current_exe()?.with_file_name("driver-testsuite"))
+/// The suite, with its driver beside it.
+pub(super) fn build(workshop: &Workshop) -> Outcome<PathBuf> {
+    workshop.executable("driver-testsuite")
 }
 
 /// The verdict of a suite on a driver whose store is a folder.

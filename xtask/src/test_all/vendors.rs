@@ -41,7 +41,7 @@ const TEMPLATES: &[Template] = &[
 ];
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
-    let Some(suite) = report.prepare("the conformance suite", suite::build) else { return };
+    let Some(suite) = report.prepare("the conformance suite", || suite::build(workshop)) else { return };
     let docker =
         report.prepare("a Docker daemon", || Ok((Image::make(workshop)?, Docker::start(workshop, "vendors-docker")?)));
     for template in TEMPLATES {

@@ -1,4 +1,4 @@
-//! The folders and the registry's executable that all parts share.
+//! The folders and executables that all parts share.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,28 @@ pub(super) struct Workshop {
     kept: PathBuf,
     /// Lasts as long as the run.
     scratch: TempDir,
+    /// Where this program lies, and what was built with it.
+    built: PathBuf,
     pub(super) bulkhead: PathBuf,
 }
 
 impl Workshop {
     pub(super) fn open(binary: Option<PathBuf>) -> Outcome<Workshop> {
         let own = std::env::current_exe()?;
-        let built = own.parent().ok_or("this program is in no folder")?;
+        let built = own.parent().ok_or("this program is in no folder")?.to_owned();
         let kept = built.with_file_name("test-all");
         std::fs::create_dir_all(&kept)?;
         let bulkhead = match binary {
             Some(binary) => binary.canonicalize()?,
-            None => build(built)?,
+            None => executable(&built, "bulkhead")?,
         };
         empty(&kept.join("logs"))?;
-        Ok(Workshop { kept, scratch: tempfile::Builder::new().prefix("test-all.").tempdir()?, bulkhead })
+        Ok(Workshop { kept, scratch: tempfile::Builder::new().prefix("test-all.").tempdir()?, built, bulkhead })
+    }
+
+    /// One of the programs of this repository, of the same build as this one.
+    pub(super) fn executable(&self, name: &str) -> Outcome<PathBuf> {
+        executable(&self.built, name)
     }
 
     pub(super) fn kept(&self, name: &str) -> PathBuf {
@@ -53,12 +60,11 @@ pub(super) fn empty(folder: &Path) -> Outcome {
     }
 }
 
-/// The same profile as this program's and the tests': after `cargo test` there is nothing left to compile, and the
+/// The same profile as this program's and the tests', and the same selection of packages and kinds: what is selected decides
+/// with which features the dependencies are compiled, and after `cargo test --workspace` nothing is left to compile. The
 /// registry runs with its debug assertions.
-fn build(folder: &Path) -> Outcome<PathBuf> {
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "bulkhead"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()?;
-    if status.success() { Ok(folder.join("bulkhead")) } else { Err("the registry does not compile".into()) }
+fn executable(folder: &Path, name: &str) -> Outcome<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--workspace", "--bins", "--examples"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if build.status()?.success() { Ok(folder.join(name)) } else { Err("the programs do not compile".into()) }
 }
