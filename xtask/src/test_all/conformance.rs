@@ -63,19 +63,24 @@ const SWITCHES: [&str; 31] = [
 ];
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
-    let Some(folder) = report.prepare("conformance suite", || SUITE.build(workshop)) else { return };
     for driver in ["filesystem", "memory"] {
+        let purpose = format!("conformance-{driver}");
         report.check(&format!("OCI conformance, {driver} driver"), || {
-            let purpose = format!("conformance-{driver}");
-            let registry = Site::new(workshop, &purpose, driver)?.set(SPARSE.0, SPARSE.1).start()?;
-            let results = workshop.kept(&format!("{purpose}-results"));
-            empty(&results)?;
-            // Whether it ends well says little: the results are looked at either way.
-            let ending = run(&mut suite(&folder, &registry.address, &results));
-            let counts = verdict(&results)?;
-            ending.map(|_| counts)
+            judge(workshop, &purpose, Site::new(workshop, &purpose, driver)?)
         });
     }
+}
+
+/// The suite's verdict on a registry of its own, which is told the one thing that the suite needs.
+pub(super) fn judge(workshop: &Workshop, purpose: &str, site: Site) -> Outcome<String> {
+    let folder = SUITE.build(workshop)?;
+    let registry = site.set(SPARSE.0, SPARSE.1).start()?;
+    let results = workshop.kept(&format!("{purpose}-results"));
+    empty(&results)?;
+    // Whether it ends well says little: the results are looked at either way.
+    let ending = run(&mut suite(&folder, &registry.address, &results));
+    let counts = verdict(&results)?;
+    ending.map(|_| counts)
 }
 
 fn suite(folder: &Path, address: &str, results: &Path) -> Command {

@@ -14,6 +14,7 @@ mod package;
 mod process;
 mod registry;
 mod releases;
+mod replicas;
 mod report;
 mod s3;
 mod suite;

@@ -13,6 +13,7 @@ use super::report::Report;
 use super::suite;
 use super::tools::Go;
 use super::workshop::Workshop;
+use super::{conformance, replicas};
 use crate::Outcome;
 
 const GATEWAY: Go = Go { module: "github.com/versity/versitygw", version: "v1.8.0", commands: &["/cmd/versitygw"] };
@@ -33,6 +34,12 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     if let Some(suite) = report.prepare("the conformance suite", || suite::build(workshop)) {
         report.check("the S3 driver keeps the contract", || gateway.judge(workshop, &suite, &driver));
     }
+    report.check("OCI conformance, S3 driver", || {
+        conformance::judge(workshop, "conformance-s3", gateway.site(workshop, "conformance-s3", &driver, false)?)
+    });
+    report.check("two registries on one bucket serve each other's pushes", || {
+        replicas::check(&gateway.site(workshop, "s3-replicas", &driver, false)?)
+    });
     let docker =
         report.prepare("a Docker daemon", || Ok((Image::make(workshop)?, Docker::start(workshop, "s3-docker")?)));
     let Some((image, docker)) = docker else { return };
@@ -90,6 +97,10 @@ impl Gateway {
         if is_kept { Ok(last) } else { Err(told.into()) }
     }
 
+    fn site(&self, workshop: &Workshop, purpose: &str, driver: &Path, redirects: bool) -> Outcome<Site> {
+        Site::configured(workshop, purpose, self.configuration(driver, redirects))
+    }
+
     fn configuration(&self, driver: &Path, redirects: bool) -> String {
         let parameters = self.parameters().map(|(name, value)| format!("    {name}: {value:?}\n")).concat();
         format!(
@@ -107,7 +118,7 @@ impl Gateway {
         docker: &Docker,
         redirects: bool,
     ) -> Outcome<String> {
-        let site = Site::configured(workshop, "s3-registry", self.configuration(driver, redirects))?;
+        let site = self.site(workshop, "s3-registry", driver, redirects)?;
         let registry = site.start()?;
         let reference = format!("{}/debian/minbase:s3", registry.address);
         let seen = docker.push_and_pull(image, &reference)?;

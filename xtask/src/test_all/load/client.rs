@@ -57,10 +57,24 @@ pub(in crate::test_all) fn push(address: &str, blob: &Blob) -> Result<(), Failur
         connection.stream.get_mut().write_all(block)?;
     }
     let location = connection.answer(202)?.location;
-    let separator = if location.contains('?') { '&' } else { '?' };
-    connection.send(&format!("PUT {location}{separator}digest=sha256:{}", blob.digest), 0)?;
-    connection.answer(201)?;
-    Ok(())
+    connection.close(&location, blob)
+}
+
+/// Pushes with a POST, a PATCH for each `chunk` bytes, and a closing PUT, each sent to the next of `addresses`.
+pub(in crate::test_all) fn push_in_turns(addresses: &[&str], blob: &Blob, chunk: u64) -> Result<(), Failure> {
+    let mut turns = addresses.iter().cycle();
+    let mut next = || turns.next().map_or(Err("no address".into()), |address| Connection::open(address));
+    let mut connection = next()?;
+    connection.send(&format!("POST {UPLOADS}"), 0)?;
+    let mut location = connection.answer(202)?.location;
+    let content: Vec<u8> = blob.blocks().flatten().copied().collect();
+    for piece in content.chunks(usize::try_from(chunk)?) {
+        connection = next()?;
+        connection.send(&format!("PATCH {location}"), piece.len() as u64)?;
+        connection.stream.get_mut().write_all(piece)?;
+        location = connection.answer(202)?.location;
+    }
+    next()?.close(&location, blob)
 }
 
 /// Pulls and verifies.
@@ -102,6 +116,12 @@ impl Connection {
     fn send(&mut self, method_and_target: &str, length: u64) -> Result<(), Failure> {
         let head = format!("{method_and_target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
         Ok(self.stream.get_mut().write_all(head.as_bytes())?)
+    }
+
+    fn close(&mut self, location: &str, blob: &Blob) -> Result<(), Failure> {
+        let separator = if location.contains('?') { '&' } else { '?' };
+        self.send(&format!("PUT {location}{separator}digest=sha256:{}", blob.digest), 0)?;
+        self.answer(201).map(drop)
     }
 
     /// Reads the head of a response with an expected status, and the body with it where that is not a blob.
