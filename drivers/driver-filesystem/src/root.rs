@@ -5,7 +5,7 @@
 
 use driver_kit::{Error, ErrorKind, Path, Result};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat};
 use rustix::io::{self, Errno};
 
 /// Opens a file for reading. A FIFO or a device that stands there must not make the driver wait.
@@ -46,6 +46,12 @@ impl Root {
             return openat2(&self.directory, relative, flags - OFlags::NOFOLLOW, Mode::empty(), CONFINED);
         }
         self.walk(path, flags)
+    }
+
+    /// Whether a file stands at `name`, by its path from `folder`; `false` also where the kernel cannot tell in one call.
+    pub(crate) fn is_file(&self, folder: &OwnedFd, name: &str) -> bool {
+        let open = || openat2(folder, name, NAME - OFlags::NOFOLLOW, Mode::empty(), CONFINED).and_then(fstat);
+        self.has_openat2 && open().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
     fn walk(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -129,6 +135,21 @@ mod tests {
                 let opened = root.open(&Path::parse(path).unwrap(), flags);
                 assert_eq!(opened.err(), expected, "{path}, openat2: {}", root.has_openat2);
             }
+        }
+    }
+
+    #[test]
+    fn a_file_below_a_folder_is_told_from_everything_else() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("a/b/folder")).unwrap();
+        fs::write(place.path().join("a/b/file"), "").unwrap();
+        symlink("b", place.path().join("a/link")).unwrap();
+        let [root, old] = roots(place.path());
+        let folder = root.open(&Path::parse("/a").unwrap(), FOLDER).unwrap();
+        let rows =
+            [("b/file", true), ("b/folder", false), ("b/none", false), ("link/file", false), ("../a/b/file", false)];
+        for (name, expected) in rows {
+            assert_eq!((root.is_file(&folder, name), old.is_file(&folder, name)), (expected, false), "{name}");
         }
     }
 
