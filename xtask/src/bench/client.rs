@@ -10,6 +10,9 @@ use crate::Outcome;
 
 const BLOCK: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Some registries have no OCI manifest for a client that does not ask for one.
+const ACCEPT: &[u8] =
+    b"Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n";
 
 pub(super) struct Client {
     stream: BufReader<TcpStream>,
@@ -73,8 +76,9 @@ impl Client {
     /// The head goes with the first piece, so that what is small is one packet.
     fn send(&mut self, method: &str, target: &str, body: &Body<'_>, pieces: &[&[u8]]) -> Outcome {
         let mut first = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host).into_bytes();
-        if !matches!(method, "GET" | "HEAD") {
-            write!(first, "Content-Length: {}\r\n", body.length)?;
+        match method {
+            "GET" | "HEAD" => first.extend_from_slice(ACCEPT),
+            _ => write!(first, "Content-Length: {}\r\n", body.length)?,
         }
         if let Some(content_type) = body.content_type {
             write!(first, "Content-Type: {content_type}\r\n")?;
