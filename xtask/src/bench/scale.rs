@@ -13,6 +13,8 @@ use super::subject::{Subject, store};
 use crate::Outcome;
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+/// How many different things are asked for.
+const SAMPLE: u64 = 100;
 const ROOT: &str = "docker/registry/v2";
 const MANY: &str = "many/things";
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
@@ -57,9 +59,10 @@ fn one(subject: &Subject, folder: &Path, size: usize, digests: &[String], effort
     Ok(points)
 }
 
-/// Numbers below `size` in no order, so that few are asked for twice in a large store.
+/// Numbers below `size` in no order: as many different ones in a large store as in a small one, so that it is the size of the
+/// store that makes a difference, and not how much of it a registry remembers.
 fn spread(number: u64, size: usize) -> usize {
-    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % size
+    ((number % SAMPLE).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % size
 }
 
 /// Writes a store of `size` tags of one repository, repositories, and blobs; gives the digests of the blobs.

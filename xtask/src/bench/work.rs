@@ -2,6 +2,8 @@
 //!
 //! It must not know which registry it is.
 
+use std::thread;
+
 use serde_json::json;
 
 use super::client::{Body, Client};
@@ -42,6 +44,7 @@ const PAGE: usize = 100;
 const CHUNK_BLOCKS: usize = 64;
 const SMALL: u64 = 4 << 10;
 const LAYERS: usize = 3;
+const PUSHERS: usize = 8;
 
 impl Work {
     pub(super) fn title(self, large_mib: u64) -> String {
@@ -103,7 +106,7 @@ impl Ground {
         push_blob(client, REPOSITORY, &small_blob)?;
         let manifest = push_layers(client, REPOSITORY, &small)?;
         let tags = if wanted.contains(&Work::ListTags) { TAGS } else { 1 };
-        (0..tags).try_for_each(|number| push_manifest(client, REPOSITORY, &manifest, &tag(number)))?;
+        push_tags(address, &manifest, tags)?;
         let small_digest = small_blob.digest;
         Ok(Ground { large, small, large_digest, small_digest })
     }
@@ -131,6 +134,21 @@ impl Ground {
         let answer = client.get(&format!("/v2/{REPOSITORY}/blobs/{digest}"), 200)?;
         if answer.length == size { Ok(()) } else { Err(format!("{} bytes instead of {size}", answer.length).into()) }
     }
+}
+
+/// Pushes a manifest under many tags, several at once.
+fn push_tags(address: &str, manifest: &str, tags: usize) -> Outcome {
+    let one = |first: usize| -> Result<(), String> {
+        let mut client = Client::open(address).map_err(|problem| problem.to_string())?;
+        let mut numbers = (first..tags).step_by(PUSHERS);
+        let push = |number| push_manifest(&mut client, REPOSITORY, manifest, &tag(number));
+        numbers.try_for_each(push).map_err(|problem| problem.to_string())
+    };
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let pushers: Vec<_> = (0..PUSHERS).map(|first| scope.spawn(move || one(first))).collect();
+        pushers.into_iter().map(|pusher| pusher.join().unwrap_or_else(|_| Err("a client panicked".into()))).collect()
+    });
+    Ok(outcomes.into_iter().collect::<Result<(), String>>()?)
 }
 
 fn tag(number: usize) -> String {
