@@ -16,8 +16,8 @@ use crate::root::{FOLDER, present};
 
 /// No valid path goes deeper: each component takes two bytes at least.
 const DEPTH_MAX: usize = PATH_MAX / 2;
-/// What one system call reads of a long folder.
-pub(crate) const LONG: usize = 64 << 10;
+/// What one system call reads of a long folder. The allocator tidies up after each piece of memory of twice this size.
+pub(crate) const LONG: usize = 32 << 10;
 /// What one system call reads where the first entries will do.
 const SHORT: usize = 4 << 10;
 

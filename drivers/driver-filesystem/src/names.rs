@@ -54,7 +54,7 @@ struct Place {
 pub(crate) struct Listings(Mutex<VecDeque<Arc<Names>>>);
 
 impl Listings {
-    /// The names of `folder`, if they are kept, or worth it and sure to be complete.
+    /// The names of `folder`: those that are kept, or all that there are if no change of them can go unseen.
     pub(crate) fn of(&self, folder: &OwnedFd, stop: &Stop) -> io::Result<Option<Arc<Names>>> {
         let state = State::of(&fstat(folder)?);
         if let Some(names) = self.find(state) {
@@ -64,7 +64,7 @@ impl Listings {
             return Ok(None);
         }
         let Some(names) = Names::read(folder, state, stop)?.map(Arc::new) else { return Ok(None) };
-        if State::of(&fstat(folder)?) == state {
+        if names.entries.len() >= NAMES_MIN && State::of(&fstat(folder)?) == state {
             self.keep(&names);
         }
         Ok(Some(names))
@@ -112,7 +112,7 @@ impl State {
 }
 
 impl Names {
-    /// `None` when they are too few, or too many to keep.
+    /// `None` when they are too many to keep.
     fn read(folder: &OwnedFd, state: State, stop: &Stop) -> io::Result<Option<Self>> {
         let (mut names, mut bytes) = (Vec::new(), 0);
         seek(folder, SeekFrom::Start(0))?;
@@ -122,7 +122,7 @@ impl Names {
             names.push((Box::<str>::from(name), kind == FileType::Directory));
             Ok(if bytes > BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        if bytes > BYTES_MAX || names.len() < NAMES_MIN {
+        if bytes > BYTES_MAX {
             return Ok(None);
         }
         names.sort_unstable();
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::root::FOLDER;
 
-    fn folder(count: usize) -> (tempfile::TempDir, OwnedFd) {
+    fn folder_of(count: usize) -> (tempfile::TempDir, OwnedFd) {
         let place = tempfile::tempdir().unwrap();
         (0..count).for_each(|number| fs::write(place.path().join(format!("n{number:04}")), "").unwrap());
         let opened = openat(CWD, place.path(), FOLDER, Mode::empty()).unwrap();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_page_begins_after_a_name_that_need_not_exist() {
-        let (_place, folder) = folder(300);
+        let (_place, folder) = folder_of(300);
         let names = read(&folder).unwrap();
         let after = |name| names.after(name).map(|(name, _)| name.to_owned()).take(2).collect::<Vec<_>>();
         assert_eq!(after(""), ["n0000", "n0001"]);
@@ -190,17 +190,13 @@ mod tests {
         assert_eq!(after("n0298"), ["n0299"]);
         assert_eq!(after("z").len(), 0);
         assert_eq!(names.after("").count(), 300);
-    }
-
-    #[test]
-    fn short_folders_are_not_worth_it() {
-        let (_place, folder) = folder(NAMES_MIN - 1);
-        assert!(read(&folder).is_none());
+        let (_place, empty) = folder_of(0);
+        assert_eq!(read(&empty).unwrap().after("").count(), 0);
     }
 
     #[test]
     fn nothing_is_kept_of_a_folder_that_changed_just_now() {
-        let (place, folder) = folder(300);
+        let (place, folder) = folder_of(300);
         let listings = Listings::default();
         assert!(listings.of(&folder, &Stop::default()).unwrap().is_none());
         // Also when somebody sets its time back: that is a change of its own.
@@ -212,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_found_until_the_folder_changes() {
-        let (place, folder) = folder(300);
+        let (place, folder) = folder_of(300);
         let listings = Listings::default();
         listings.keep(&Arc::new(read(&folder).unwrap()));
         assert!(listings.of(&folder, &Stop::default()).unwrap().is_some());
