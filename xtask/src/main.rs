@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask --help`.
 
+mod bench;
 mod bindings;
 mod root;
 mod schema;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Measures what the registry costs, beside its peers.
+    Bench(bench::Arguments),
     /// Writes the protocol's bindings anew from its .proto files.
     Bindings,
     /// Writes anew what the registry asks of its store, which the conformance suite asks of drivers.
@@ -39,6 +42,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Bindings => bindings::write(),
         Chore::RecordTraces => traces::record(),
         Chore::Schema(arguments) => schema::write(&arguments),

@@ -16,8 +16,8 @@ use crate::root::{FOLDER, present};
 
 /// No valid path goes deeper: each component takes two bytes at least.
 const DEPTH_MAX: usize = PATH_MAX / 2;
-/// What one system call reads of a long folder.
-pub(crate) const LONG: usize = 64 << 10;
+/// What one system call reads of a long folder. The allocator tidies up after each piece of memory of twice this size.
+pub(crate) const LONG: usize = 32 << 10;
 /// What one system call reads where the first entries will do.
 const SHORT: usize = 4 << 10;
 
@@ -60,27 +60,32 @@ fn may_show(kind: FileType) -> bool {
 }
 
 /// Whether there is content anywhere below the folder `name`.
-///
-/// It ends at the first file it meets. Where callers delete what they no longer need, that is a few folders down.
 pub(crate) fn is_occupied<Fd: AsFd>(above: &Fd, name: &str) -> io::Result<bool> {
-    is_occupied_within(above, name, DEPTH_MAX)
+    Ok(any_content(above, name)?.is_some())
 }
 
-fn is_occupied_within<Fd: AsFd>(above: &Fd, name: &str, depth: usize) -> io::Result<bool> {
+/// Some content below the folder `name`, by its path from there.
+///
+/// It ends at the first file it meets. Where callers delete what they no longer need, that is a few folders down.
+pub(crate) fn any_content<Fd: AsFd>(above: &Fd, name: &str) -> io::Result<Option<String>> {
+    any_content_within(above, name, DEPTH_MAX)
+}
+
+fn any_content_within<Fd: AsFd>(above: &Fd, name: &str, depth: usize) -> io::Result<Option<String>> {
     if depth == 0 {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(folder) = present(openat(above, name, FOLDER, Mode::empty()))? else { return Ok(false) };
-    let mut occupied = false;
+    let Some(folder) = present(openat(above, name, FOLDER, Mode::empty()))? else { return Ok(None) };
+    let mut found = None;
     visit_visible(&folder, SHORT, |name, kind| {
-        occupied = match kind_of(&folder, name, kind)? {
-            FileType::RegularFile => true,
-            FileType::Directory => is_occupied_within(&folder, name, depth - 1)?,
-            _ => false,
+        found = match kind_of(&folder, name, kind)? {
+            FileType::RegularFile => Some(name.to_owned()),
+            FileType::Directory => any_content_within(&folder, name, depth - 1)?.map(|rest| format!("{name}/{rest}")),
+            _ => None,
         };
-        Ok(if occupied { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    Ok(occupied)
+    Ok(found)
 }
 
 fn kind_of<Fd: AsFd>(folder: &Fd, name: &str, kind: FileType) -> io::Result<FileType> {

@@ -15,6 +15,7 @@ mod info;
 mod list;
 mod lock;
 mod marker;
+mod names;
 mod pool;
 mod positional;
 mod put;

@@ -48,6 +48,16 @@ impl Root {
         self.walk(path, flags)
     }
 
+    /// Whether a file stands at `name`, by its path from `folder`, or above it; `false` also where the kernel cannot tell in
+    /// one call.
+    ///
+    /// It is asked for a folder there, which costs less than to open a file: a link is another refusal. Only what is neither
+    /// file, folder nor link, and has no place in a store, is taken for a file.
+    pub(crate) fn is_file(&self, folder: &OwnedFd, name: &str) -> bool {
+        let flags = (NAME - OFlags::NOFOLLOW) | OFlags::DIRECTORY;
+        self.has_openat2 && openat2(folder, name, flags, Mode::empty(), CONFINED).err() == Some(Errno::NOTDIR)
+    }
+
     fn walk(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let mut components = path.components();
         let Some(name) = components.next_back() else { return step(&self.directory, ".", flags) };
@@ -129,6 +139,27 @@ mod tests {
                 let opened = root.open(&Path::parse(path).unwrap(), flags);
                 assert_eq!(opened.err(), expected, "{path}, openat2: {}", root.has_openat2);
             }
+        }
+    }
+
+    #[test]
+    fn a_file_below_a_folder_is_told_from_everything_else() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir_all(place.path().join("a/b/folder")).unwrap();
+        fs::write(place.path().join("a/b/file"), "").unwrap();
+        symlink("b", place.path().join("a/link")).unwrap();
+        let [root, old] = roots(place.path());
+        let folder = root.open(&Path::parse("/a").unwrap(), FOLDER).unwrap();
+        let rows = [
+            ("b/file", true),
+            ("b/file/below", true),
+            ("b/folder", false),
+            ("b/none", false),
+            ("link/file", false),
+            ("../a/b/file", false),
+        ];
+        for (name, expected) in rows {
+            assert_eq!((root.is_file(&folder, name), old.is_file(&folder, name)), (expected, false), "{name}");
         }
     }
 

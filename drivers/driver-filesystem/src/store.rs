@@ -12,6 +12,7 @@ use crate::error::{reading, writing};
 use crate::handover::Keeper;
 use crate::hardened::Hardened;
 use crate::lock::lock;
+use crate::names::Listings;
 use crate::pool::Stop;
 use crate::root::{FOLDER, Root};
 use crate::settings::Settings;
@@ -27,6 +28,7 @@ pub(crate) struct Store {
     pub(crate) hardened: Hardened,
     pub(crate) syncs: Syncs,
     pub(crate) claims: Claims,
+    pub(crate) listings: Listings,
     pub(crate) settings: Settings,
     pub(crate) keeper: Keeper,
     /// What only a writer has.
@@ -57,6 +59,7 @@ impl Store {
             hardened: Hardened::default(),
             syncs: Syncs::default(),
             claims: Claims::default(),
+            listings: Listings::default(),
             settings,
             writer,
         })

@@ -9,10 +9,10 @@ mod conformance;
 mod docker;
 mod faults;
 mod image;
-mod load;
+pub(crate) mod load;
 mod package;
-mod process;
-mod registry;
+pub(crate) mod process;
+pub(crate) mod registry;
 mod releases;
 mod replicas;
 mod report;
@@ -20,7 +20,7 @@ mod s3;
 mod suite;
 mod tools;
 mod vendors;
-mod workshop;
+pub(crate) mod workshop;
 
 use clap::ValueEnum;
 

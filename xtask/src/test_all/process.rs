@@ -14,19 +14,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A command that coreutils' `timeout` ends after so many seconds.
-pub(super) fn bounded(seconds: u32, program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn bounded(seconds: u32, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=10", &seconds.to_string()]).arg(program).stdin(Stdio::null());
     command
 }
 
 /// Runs a line of bash with arguments; a pipe fails with any of its commands.
-pub(super) fn shell<const N: usize>(line: &str, arguments: [&OsStr; N]) -> Outcome<String> {
+pub(crate) fn shell<const N: usize>(line: &str, arguments: [&OsStr; N]) -> Outcome<String> {
     run(bounded(600, "bash").args(["-euo", "pipefail", "-c", line, "bash"]).args(arguments))
 }
 
 /// Runs a command to its end and gives what it printed; a failure shows what it complained about.
-pub(super) fn run(command: &mut Command) -> Outcome<String> {
+pub(crate) fn run(command: &mut Command) -> Outcome<String> {
     let output = command.output().map_err(|problem| format!("{}: {problem}", words(command)))?;
     judge(command, &output)
 }
@@ -46,13 +46,13 @@ fn words(command: &Command) -> String {
 }
 
 /// The last lines, where a program usually says why it failed.
-pub(super) fn tail(text: &str) -> String {
+pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
 /// Asks again and again until there is an answer; fails in the words of `what` when it takes too long.
-pub(super) fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+pub(crate) fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask()? {
@@ -66,14 +66,14 @@ pub(super) fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Outc
 }
 
 /// A server's command. The kernel ends the server when this program is killed, and cannot end it itself.
-pub(super) fn server(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn server(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(program);
     command
 }
 
 /// A server, its output in a file. Dropping it stops it in order, and by force when it does not.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     log: PathBuf,
     /// Where its own lines begin: an earlier server may have written to the same file.
@@ -81,7 +81,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(command: &mut Command, log: &Path) -> Outcome<Server> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Outcome<Server> {
         let output = File::options().create(true).append(true).open(log)?;
         let begin = usize::try_from(output.metadata()?.len())?;
         let child = command
@@ -93,7 +93,7 @@ impl Server {
         Ok(Server { child, log: log.to_owned(), begin })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Waits for the answer of a server that may end instead.
-    pub(super) fn wait_for<T>(
+    pub(crate) fn wait_for<T>(
         &mut self,
         what: &str,
         limit: Duration,
@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// Ends it at once, as a crash would.
-    pub(super) fn kill(&mut self) -> Outcome {
+    pub(crate) fn kill(&mut self) -> Outcome {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -145,7 +145,7 @@ impl Drop for Server {
 }
 
 /// Runs a command that would last so long, and disturbs it at random moments.
-pub(super) fn disturb(
+pub(crate) fn disturb(
     command: &mut Command,
     lasts: Duration,
     times: usize,
@@ -165,7 +165,7 @@ pub(super) fn disturb(
 }
 
 /// Sends a signal to a process that may be gone already.
-pub(super) fn signal(process: u32, signal: Signal) {
+pub(crate) fn signal(process: u32, signal: Signal) {
     if let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) {
         let _gone = kill_process(process, signal);
     }

@@ -99,7 +99,7 @@ fn configuration(folder: &Path, text: &str) -> Outcome<PathBuf> {
 }
 
 /// The address in the start-up line.
-pub(super) fn announced(log: &str) -> Option<String> {
+pub(crate) fn announced(log: &str) -> Option<String> {
     const BEFORE: &str = "http://";
     let rest = &log[log.find("http://127.0.0.1:")? + BEFORE.len()..];
     let end = rest.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ':'))?;

@@ -63,7 +63,7 @@ impl Config {
         ignored.extend(http::ignored(&mut http));
         let (address, limits) = (http::address(&mut http)?, http::limits(&mut http)?);
         let settings = http::settings(http, &mut storage, maintenance, &mut root)?;
-        let store = validation::settings(root.section("validation")?)?;
+        let store = validation::settings(root.section("validation")?, root.section("cache")?)?;
         let driver = driver::settings(root.section("driver")?, storage, standalone)?;
         root.finish()?;
         Ok(Config { log, address, limits, http: settings, store, purge, driver, ignored })

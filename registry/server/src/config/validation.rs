@@ -1,4 +1,4 @@
-//! The section `validation`: what may be pushed.
+//! The sections `validation`, what may be pushed, and `cache`, how much of the store is remembered.
 
 use crate::storage::{ManifestRules, Settings};
 
@@ -8,14 +8,19 @@ use super::section::Section;
 /// Every manifest that is pushed or read is in memory as a whole.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
-pub(super) fn settings(mut validation: Section) -> Result<Settings, ConfigError> {
+const MEMORY_BYTES_MAX: u64 = 16 << 20;
+
+pub(super) fn settings(mut validation: Section, mut cache: Section) -> Result<Settings, ConfigError> {
+    let bytes = |text: &str| text.parse().ok();
+    let memory_bytes_max = cache.value("maxbytes", "a number of bytes", bytes)?.unwrap_or(MEMORY_BYTES_MAX);
+    cache.finish()?;
     let disabled = validation.flag("disabled")?.unwrap_or(false);
     let manifests = manifest_rules(validation.section("manifests")?, disabled)?;
     let mut blobs = validation.section("blobs")?;
     let blob_bytes_max = blobs.value("maxbytes", "a number of bytes", |text| text.parse().ok())?;
     blobs.finish()?;
     validation.finish()?;
-    Ok(Settings { blob_bytes_max, manifests })
+    Ok(Settings { blob_bytes_max, memory_bytes_max, manifests })
 }
 
 fn manifest_rules(mut manifests: Section, disabled: bool) -> Result<ManifestRules, ConfigError> {

@@ -20,6 +20,7 @@ use super::error::{DriverError, DriverErrorKind, Duty, Fault};
 use super::from_proto;
 use super::gate::{self, Gate};
 use super::retry::{Attempts, Call, within};
+use super::standing::{Losses, Standing};
 
 /// The storage: a driver in another process, as one object that is cheap to clone.
 ///
@@ -34,6 +35,9 @@ struct Shared {
     gate: Arc<Gate>,
     replay_budget: Budget,
     descriptors: Descriptors,
+    /// The driver is this registry's own, and nobody else's calls reach it.
+    owned: bool,
+    losses: Losses,
 }
 
 /// The method that a redirected client will use.
@@ -44,8 +48,9 @@ pub(crate) enum RedirectMethod {
 }
 
 impl DriverClient {
-    pub(super) fn new(connections: Connections, descriptors: Descriptors, gate: Arc<Gate>) -> Self {
-        let shared = Shared { connections, gate, replay_budget: Budget::default(), descriptors };
+    pub(super) fn new(connections: Connections, descriptors: Descriptors, gate: Arc<Gate>, owned: bool) -> Self {
+        let (replay_budget, losses) = (Budget::default(), Losses::default());
+        let shared = Shared { connections, gate, replay_budget, descriptors, owned, losses };
         DriverClient { shared: Arc::new(shared) }
     }
 
@@ -68,6 +73,13 @@ impl DriverClient {
     /// What the store can do, as the driver last declared it.
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.gate().capabilities()
+    }
+
+    /// For how long what is read now may be remembered; `None` when others may write to the store, or do not know when.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let restarts = self.gate().sole_writer().filter(|_| self.shared.owned)?;
+        let losses = self.shared.losses.settled()?;
+        Some(Standing { restarts, losses })
     }
 
     /// Whether the driver and its store can be used now.
@@ -260,11 +272,22 @@ impl DriverClient {
         attempts: &mut Attempts,
         outcome: Result<A, Fault>,
     ) -> Result<Option<A>, DriverError> {
-        if outcome.as_ref().is_err_and(|fault| fault.duty == Duty::Configure) {
-            self.gate().report_unconfigured();
+        if let Err(fault) = &outcome {
+            self.note(fault);
         }
         let settled = attempts.settle(outcome).await;
         settled.map_err(|fault| fault.into_error(call.operation, path, attempts.any_failed()))
+    }
+}
+
+impl DriverClient {
+    fn note(&self, fault: &Fault) {
+        if fault.is_loss() {
+            self.shared.losses.note();
+        }
+        if fault.duty == Duty::Configure {
+            self.gate().report_unconfigured();
+        }
     }
 }
 

@@ -133,6 +133,11 @@ impl Fault {
         Fault { duty, ..self }
     }
 
+    /// Whether what was asked may have happened, or may still happen.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self.duty, Duty::Repeat | Duty::RepeatAfter(_) | Duty::Configure)
+    }
+
     pub(super) fn into_error(self, operation: &'static str, path: &Path, repeated: bool) -> DriverError {
         DriverError { kind: self.kind, operation, path: path.clone(), repeated, source: self.cause }
     }

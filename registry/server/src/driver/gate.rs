@@ -76,6 +76,13 @@ impl Gate {
         can.then_some(state.restarts)
     }
 
+    /// The process that alone writes to the store, by the number of restarts before it; `None` when others may.
+    pub(super) fn sole_writer(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let alone = state.phase == Phase::Ready && !state.capabilities.shared;
+        alone.then_some(state.restarts)
+    }
+
     pub(super) fn status(&self) -> Status {
         let state = self.state.borrow();
         let reason = match (&state.phase, &state.store) {

@@ -3,6 +3,7 @@
 //! It is read at positions only, since the offset of an open file is shared with whoever else has it open; and never
 //! mapped, since who reads a mapping of a file that became shorter is killed.
 
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-use rustix::io::{pread, retry_on_intr};
+use rustix::io::{ReadWriteFlags, pread, preadv2, retry_on_intr};
 use storagedriver_proto::Path;
 use storagedriver_proto::limits::CHUNK_PREFERRED;
 use tokio::task::spawn_blocking;
@@ -46,6 +47,15 @@ impl LocalFile {
 
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// All of the file, if that is at most `max` bytes and nobody has to wait for the disk.
+    pub(crate) fn if_at_hand(&self, max: usize) -> Option<Vec<u8>> {
+        let size = usize::try_from(self.size).ok().filter(|size| *size <= max)?;
+        let mut content = vec![0; size];
+        let mut room = [IoSliceMut::new(&mut content)];
+        let read = preadv2(&self.file, &mut room, 0, ReadWriteFlags::NOWAIT).ok()?;
+        (read == size).then_some(content)
     }
 
     /// The bytes from `offset`, `length` of them, which must lie within the file.

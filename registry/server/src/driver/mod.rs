@@ -12,6 +12,7 @@
 //!                 ▲
 //!   client ───────┴──► channel                    connections
 //!     │  └────► retry, error, from_proto          the protocol's tables
+//!     ├─► standing                                what may be remembered
 //!     ├─► read, walk        ─► stream             what goes on when a driver dies
 //!     ├─► descriptors ─► packets, local_file      open files instead of bytes
 //!     └─► write ─► replay, budget, write_stream
@@ -37,6 +38,7 @@ mod retry;
 mod runtime_folder;
 mod settings;
 mod spawn;
+mod standing;
 mod start_error;
 mod stream;
 mod supervisor;
@@ -52,6 +54,7 @@ pub(crate) use error::{DriverError, DriverErrorKind};
 pub(crate) use gate::Status;
 pub(crate) use local_file::LocalFile;
 pub(crate) use settings::{DriverSettings, Endpoint, Executable, RestartLimits, Socket, Spawn, TlsFiles, Way};
+pub(crate) use standing::Standing;
 pub(crate) use start_error::StartError;
 pub(crate) use supervisor::Supervisor;
 pub(crate) use write::WriteSession;

@@ -40,6 +40,7 @@ impl Supervisor {
         let endpoint = host.endpoint();
         let connections = Connections::to(&endpoint)?;
         let descriptors = Descriptors::of(&endpoint, settings.descriptors);
+        let owned = matches!(settings.way, Way::Spawn(_));
         let stop = CancellationToken::new();
         let gate = Arc::new(Gate::new());
         let control = connections.control();
@@ -48,7 +49,7 @@ impl Supervisor {
         let driver = keeper.bring_up().await?;
         keeper.admit_calls(&driver);
         let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.keep(driver)));
-        Ok((Supervisor { stop, keeper }, DriverClient::new(connections, descriptors, gate)))
+        Ok((Supervisor { stop, keeper }, DriverClient::new(connections, descriptors, gate, owned)))
     }
 
     /// Asks a driver that the registry has started to finish and end, and waits until it has.

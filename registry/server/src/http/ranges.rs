@@ -15,7 +15,7 @@ use super::error::HttpError;
 use super::file_body::{FileBody, Files};
 use super::headers::header;
 use super::{Answer, Request, Response};
-use crate::storage::{Blob, BlobStore, StorageError};
+use crate::storage::{Blob, BlobStore, Held, StorageError};
 
 type Range = std::ops::RangeInclusive<u64>;
 
@@ -70,10 +70,11 @@ async fn content(
     length: u64,
     files: Option<&Files>,
 ) -> Result<Body, StorageError> {
-    if let (Some(file), Some(files)) = (&blob.file, files) {
-        return Ok(Body::new(FileBody::new(files.clone(), file.clone(), offset, length)));
+    match (&blob.held, files) {
+        (Held::Memory(bytes), _) if length == blob.size => Ok(Body::from(bytes.clone())),
+        (Held::File(file), Some(files)) => Ok(Body::new(FileBody::new(files.clone(), file.clone(), offset, length))),
+        _ => Ok(Body::from_stream(blobs.open(blob, offset, length).await?)),
     }
-    Ok(Body::from_stream(blobs.open(blob, offset, length).await?))
 }
 
 /// A `multipart/byteranges` message; each part is opened when its turn comes.

@@ -6,17 +6,23 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::future::ready;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use oci::{Digest, RepositoryName, UploadId};
 use storagedriver_proto::limits::INLINE_MAX;
 
+use super::contents::{CONTENT_MAX, Contents};
 use super::error::{Found, StorageError};
-use super::{layout, link};
-use crate::driver::{DriverClient, LocalFile, RedirectMethod};
+use super::layout;
+use super::links::Links;
+use crate::driver::{DriverClient, DriverError, LocalFile, RedirectMethod};
 
 #[derive(Clone)]
 pub(crate) struct BlobStore {
     driver: DriverClient,
+    links: Links,
+    contents: Contents<Bytes>,
 }
 
 /// A blob that a repository has.
@@ -26,41 +32,64 @@ pub(crate) struct Blob {
     /// another algorithm than sha256.
     content: Digest,
     pub(crate) size: u64,
-    /// Its bytes, where the driver can hand over a file of them.
-    pub(crate) file: Option<LocalFile>,
+    pub(crate) held: Held,
+}
+
+/// Where the bytes of a blob are had from.
+#[derive(Debug, Clone)]
+pub(crate) enum Held {
+    Memory(Bytes),
+    /// Where the driver can hand one over.
+    File(LocalFile),
+    Store,
 }
 
 /// How long a client may take to follow a redirect.
 const REDIRECT_EXPIRES_IN: Duration = Duration::from_secs(20 * 60);
 
 impl BlobStore {
-    pub(super) fn new(driver: DriverClient) -> Self {
-        BlobStore { driver }
+    /// Remembers small blobs, at most `memory` bytes of them.
+    pub(super) fn new(driver: DriverClient, links: Links, memory: u64) -> Self {
+        BlobStore { driver, links, contents: Contents::new(memory) }
     }
 
     /// Finds a blob in a repository.
     pub(crate) async fn stat(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob, StorageError> {
-        let blob = match link::read(&self.driver, &layout::layer_link(repository, digest)).await? {
-            Some(content) => self.content(content).await?,
+        let blob = match self.links.read(&layout::layer_link(repository, digest)).await? {
+            Some(content) => self.remembered(content).await?,
             None => None,
         };
         blob.ok_or_else(|| StorageError::BlobUnknown(digest.clone()))
     }
 
-    /// Whether a blob can be seen in a repository. Content is stored before it is linked, so the link is enough.
-    pub(crate) async fn is_linked(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-        Ok(link::read(&self.driver, &layout::layer_link(repository, digest)).await?.is_some())
+    /// The content that a link names, from memory if it is there.
+    async fn remembered(&self, digest: Digest) -> Result<Option<Blob>, StorageError> {
+        if let Some(content) = self.contents.get(&digest) {
+            return Ok(Some(Blob { content: digest, size: content.len() as u64, held: Held::Memory(content) }));
+        }
+        let blob = self.content(digest).await?;
+        if let Some(Blob { content, held: Held::File(file), .. }) = &blob
+            && let Some(bytes) = file.if_at_hand(CONTENT_MAX)
+        {
+            self.contents.keep(content, &bytes, |bytes| bytes);
+        }
+        Ok(blob)
     }
 
-    /// The content with this digest, in whatever repository.
+    /// Whether a blob can be seen in a repository. Content is stored before it is linked, so the link is enough.
+    pub(crate) async fn is_linked(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+        Ok(self.links.read(&layout::layer_link(repository, digest)).await?.is_some())
+    }
+
+    /// The content with this digest, in whatever repository, as the store has it now.
     async fn content(&self, digest: Digest) -> Result<Option<Blob>, StorageError> {
         let path = layout::blob(&digest);
         let Some(file) = self.driver.local_file(&path).await.found()? else { return Ok(None) };
         if let Some(file) = file {
-            return Ok(Some(Blob { content: digest, size: file.size(), file: Some(file) }));
+            return Ok(Some(Blob { content: digest, size: file.size(), held: Held::File(file) }));
         }
         let info = self.driver.stat(&path).await.found()?;
-        Ok(info.filter(|info| !info.is_prefix).map(|info| Blob { content: digest, size: info.size, file: None }))
+        Ok(info.filter(|info| !info.is_prefix).map(|info| Blob { content: digest, size: info.size, held: Held::Store }))
     }
 
     /// The bytes of a blob from `offset`, `length` of them. An error within the stream means that the rest is missing.
@@ -70,11 +99,20 @@ impl BlobStore {
         offset: u64,
         length: u64,
     ) -> Result<impl Stream<Item = Result<Bytes, StorageError>> + Send + use<>, StorageError> {
-        let bytes = match blob.file.clone() {
-            Some(file) => file.stream(offset, length),
-            None => self.driver.read(&layout::blob(&blob.content), offset, Some(length)).await?.boxed(),
+        let bytes = match &blob.held {
+            Held::Memory(content) => part_of(content, offset, length),
+            Held::File(file) => file.clone().stream(offset, length),
+            Held::Store if blob.size <= CONTENT_MAX as u64 => part_of(&self.read_small(blob).await?, offset, length),
+            Held::Store => self.driver.read(&layout::blob(&blob.content), offset, Some(length)).await?.boxed(),
         };
         Ok(bytes.map_err(StorageError::from))
+    }
+
+    /// All of a small blob in one call, and remembered.
+    async fn read_small(&self, blob: &Blob) -> Result<Bytes, StorageError> {
+        let content = self.driver.get(&layout::blob(&blob.content), CONTENT_MAX).await?;
+        self.contents.keep(&blob.content, &content, |bytes| bytes);
+        Ok(content)
     }
 
     /// A URL at which `client` can fetch the blob itself; `None` when the registry has to serve it.
@@ -119,13 +157,13 @@ impl BlobStore {
 
     /// Makes stored content a blob of `repository`.
     pub(crate) async fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
-        link::write(&self.driver, &layout::layer_link(repository, digest), digest).await
+        self.links.write(layout::layer_link(repository, digest), digest).await
     }
 
     /// Takes a blob out of a repository. Its content stays: other repositories may have it.
     pub(crate) async fn unlink(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         self.stat(repository, digest).await?;
-        Ok(self.driver.delete(&layout::layer_link(repository, digest)).await?)
+        self.links.delete(layout::layer_link(repository, digest)).await
     }
 
     /// Makes a blob of the repository `from`, or of any when none is named, a blob of `to`. `false` when it is not there.
@@ -136,7 +174,7 @@ impl BlobStore {
         digest: &Digest,
     ) -> Result<bool, StorageError> {
         let Some(blob) = self.mountable(from, digest).await? else { return Ok(false) };
-        link::write(&self.driver, &layout::layer_link(to, digest), &blob.content).await?;
+        self.links.write(layout::layer_link(to, digest), &blob.content).await?;
         Ok(true)
     }
 
@@ -151,6 +189,12 @@ impl BlobStore {
             },
         }
     }
+}
+
+fn part_of(content: &Bytes, offset: u64, length: u64) -> BoxStream<'static, Result<Bytes, DriverError>> {
+    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+    let part = content.slice(place(offset)..place(offset.saturating_add(length)));
+    stream::once(ready(Ok(part))).boxed()
 }
 
 /// Refuses content whose digest is not the one that was claimed.

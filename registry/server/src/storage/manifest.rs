@@ -16,7 +16,10 @@ use oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Ta
 use crate::driver::DriverClient;
 
 use super::blob::{BlobStore, verify};
+use super::cache::Weigh;
+use super::contents::Contents;
 use super::error::StorageError;
+use super::links::Links;
 use super::referrer::ReferrerStore;
 use super::revision::RevisionStore;
 use super::tag::TagStore;
@@ -75,7 +78,7 @@ pub(crate) struct AcceptedManifest {
 }
 
 /// A manifest as it is served.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StoredManifest {
     pub(crate) digest: Digest,
     pub(crate) media_type: &'static str,
@@ -90,14 +93,28 @@ pub(crate) struct ManifestStore {
     pub(super) tags: TagStore,
     pub(super) referrers: ReferrerStore,
     rules: ManifestRules,
+    served: Contents<StoredManifest>,
+}
+
+impl Weigh for StoredManifest {
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.content.len()
+    }
 }
 
 impl ManifestStore {
-    pub(super) fn new(driver: &DriverClient, blobs: BlobStore, rules: ManifestRules) -> Self {
-        let revisions = RevisionStore::new(driver.clone());
-        let tags = TagStore::new(driver.clone());
+    /// Remembers what it serves, at most `memory` bytes of it.
+    pub(super) fn new(
+        driver: &DriverClient,
+        blobs: BlobStore,
+        links: &Links,
+        rules: ManifestRules,
+        memory: u64,
+    ) -> Self {
+        let revisions = RevisionStore::new(driver.clone(), links.clone());
+        let tags = TagStore::new(driver.clone(), links.clone());
         let referrers = ReferrerStore::new(driver.clone());
-        ManifestStore { blobs, revisions, tags, referrers, rules }
+        ManifestStore { blobs, revisions, tags, referrers, rules, served: Contents::new(memory) }
     }
 
     /// The most bytes of a manifest that [`Self::put`] is to be given.
@@ -190,9 +207,20 @@ impl ManifestStore {
             Reference::Tag(tag) => self.tags.resolve(name, tag).await?.ok_or(StorageError::ManifestUnknown)?,
             Reference::Digest(digest) => digest.clone(),
         };
-        let content = self.content(name, &digest).await?.ok_or(StorageError::ManifestUnknown)?;
+        self.stored(name, digest).await?.ok_or(StorageError::ManifestUnknown)
+    }
+
+    async fn stored(&self, name: &RepositoryName, digest: Digest) -> Result<Option<StoredManifest>, StorageError> {
+        if !self.revisions.exists(name, &digest).await? {
+            return Ok(None);
+        }
+        if let Some(stored) = self.served.get(&digest) {
+            return Ok(Some(stored));
+        }
+        let Some(content) = self.revision_content(name, &digest).await? else { return Ok(None) };
         let media_type = media_type_of(&content);
-        Ok(StoredManifest { digest, media_type, content })
+        self.served.keep(&digest, &content, |content| StoredManifest { digest: digest.clone(), media_type, content });
+        Ok(Some(StoredManifest { digest, media_type, content }))
     }
 
     /// The content of a revision; `None` without one. The revision is asked for first: any blob of the store could be
@@ -201,6 +229,10 @@ impl ManifestStore {
         if !self.revisions.exists(name, digest).await? {
             return Ok(None);
         }
+        self.revision_content(name, digest).await
+    }
+
+    async fn revision_content(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Bytes>, StorageError> {
         let content = self.read(digest).await?;
         if content.is_none() {
             tracing::warn!(repository = %name, %digest, "the content of a manifest is gone");

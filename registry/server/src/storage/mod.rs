@@ -3,10 +3,13 @@
 //! It must not know HTTP nor gRPC, and only `layout` makes or takes apart a path.
 
 mod blob;
+mod cache;
 mod catalog;
+mod contents;
 mod error;
 mod layout;
 mod link;
+mod links;
 mod manifest;
 mod page;
 mod purge;
@@ -19,7 +22,7 @@ mod upload;
 use std::time::Duration;
 
 pub(crate) use crate::driver::{LocalFile, RedirectMethod};
-pub(crate) use blob::{Blob, BlobStore};
+pub(crate) use blob::{Blob, BlobStore, Held};
 pub(crate) use catalog::Catalog;
 pub(crate) use error::StorageError;
 pub(crate) use manifest::{AcceptedManifest, ManifestRules, ManifestStore, NewManifest};
@@ -30,6 +33,7 @@ pub(crate) use tag::TagStore;
 pub(crate) use upload::{BodyError, Incoming, Upload, UploadStore};
 
 use crate::driver::DriverClient;
+use links::Links;
 
 /// The store of one registry.
 #[derive(Clone)]
@@ -42,18 +46,22 @@ pub(crate) struct Registry {
 }
 
 /// What the operator decided about what is stored.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Most bytes of one blob.
     pub(crate) blob_bytes_max: Option<u64>,
+    /// Most bytes of what is remembered of the store.
+    pub(crate) memory_bytes_max: u64,
     pub(crate) manifests: ManifestRules,
 }
 
 impl Registry {
     pub(crate) fn new(driver: DriverClient, settings: &Settings) -> Self {
-        let blobs = BlobStore::new(driver.clone());
+        let part = settings.memory_bytes_max / 4;
+        let links = Links::new(driver.clone(), part);
+        let blobs = BlobStore::new(driver.clone(), links.clone(), 2 * part);
         let uploads = UploadStore::new(driver.clone(), blobs.clone(), settings.blob_bytes_max);
-        let manifests = ManifestStore::new(&driver, blobs.clone(), settings.manifests);
+        let manifests = ManifestStore::new(&driver, blobs.clone(), &links, settings.manifests, part);
         let catalog = Catalog::new(driver.clone());
         Registry { driver, blobs, uploads, manifests, catalog }
     }

@@ -8,32 +8,34 @@ use oci::{Digest, RepositoryName};
 use crate::driver::DriverClient;
 
 use super::error::StorageError;
+use super::links::Links;
 use super::{layout, link};
 
 /// The revisions of every repository.
 #[derive(Clone)]
 pub(crate) struct RevisionStore {
     driver: DriverClient,
+    links: Links,
 }
 
 impl RevisionStore {
-    pub(super) fn new(driver: DriverClient) -> Self {
-        RevisionStore { driver }
+    pub(super) fn new(driver: DriverClient, links: Links) -> Self {
+        RevisionStore { driver, links }
     }
 
     pub(crate) async fn put(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
-        link::write(&self.driver, &layout::revision_link(name, digest), digest).await
+        self.links.write(layout::revision_link(name, digest), digest).await
     }
 
     pub(crate) async fn exists(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-        link::exists(&self.driver, &layout::revision_link(name, digest)).await
+        self.links.exists(&layout::revision_link(name, digest), digest).await
     }
 
     /// Deletes the revision, then what belongs to it: a crash between the two leaves signatures that nobody asks for.
     pub(crate) async fn delete(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
-        self.driver.delete(&layout::revision_link(name, digest)).await?;
-        self.driver.delete_tree(&layout::revision(name, digest)).await?;
-        Ok(())
+        let link = layout::revision_link(name, digest);
+        self.links.delete(link.clone()).await?;
+        self.links.delete_with(link, layout::revision(name, digest)).await
     }
 
     /// Every revision of a repository, ordered by algorithm and digits.

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::driver::DriverClient;
 
-use super::error::{Found, StorageError};
+use super::error::StorageError;
+use super::links::Links;
 use super::page::Page;
 use super::{layout, link};
 
@@ -26,29 +27,31 @@ const SCAN_CONCURRENCY: usize = 16;
 #[derive(Clone)]
 pub(crate) struct TagStore {
     driver: DriverClient,
+    links: Links,
 }
 
 impl TagStore {
-    pub(super) fn new(driver: DriverClient) -> Self {
-        TagStore { driver }
+    pub(super) fn new(driver: DriverClient, links: Links) -> Self {
+        TagStore { driver, links }
     }
 
     /// The revision that a tag names; `None` without such a tag.
     pub(crate) async fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<Digest>, StorageError> {
-        link::read(&self.driver, &layout::tag_current(name, tag)).await
+        self.links.read(&layout::tag_current(name, tag)).await
     }
 
     /// Makes `tag` name `digest`, whatever it named before.
     pub(crate) async fn put(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), StorageError> {
         link::write(&self.driver, &layout::tag_index_link(name, tag, digest), digest).await?;
-        link::write(&self.driver, &layout::tag_current(name, tag), digest).await
+        self.links.write(layout::tag_current(name, tag), digest).await
     }
 
     /// Takes a tag away, with its history; `false` when it named nothing.
     pub(crate) async fn delete(&self, name: &RepositoryName, tag: &Tag) -> Result<bool, StorageError> {
         let existed = self.resolve(name, tag).await?.is_some();
-        self.driver.delete(&layout::tag_current(name, tag)).await?;
-        self.driver.delete_tree(&layout::tag(name, tag)).await?;
+        let current = layout::tag_current(name, tag);
+        self.links.delete(current.clone()).await?;
+        self.links.delete_with(current, layout::tag(name, tag)).await?;
         Ok(existed)
     }
 
@@ -81,7 +84,7 @@ impl TagStore {
             return Ok(());
         }
         let taken = layout::tag_leaving(name, tag, &Uuid::now_v7());
-        if self.driver.rename(&layout::tag_current(name, tag), &taken).await.found()?.is_none() {
+        if !self.links.take(layout::tag_current(name, tag), taken.clone()).await? {
             return Ok(());
         }
         match link::read(&self.driver, &taken).await? {
@@ -94,7 +97,7 @@ impl TagStore {
     /// Makes a tag name again what it named, unless a push has come since, which is the later one.
     async fn put_back(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<(), StorageError> {
         if self.resolve(name, tag).await?.is_none() {
-            link::write(&self.driver, &layout::tag_current(name, tag), digest).await?;
+            self.links.write(layout::tag_current(name, tag), digest).await?;
         }
         Ok(())
     }

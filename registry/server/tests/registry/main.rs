@@ -15,6 +15,7 @@ mod purging;
 mod pushing;
 mod redirects;
 mod referrers;
+mod remembering;
 mod serve;
 mod support;
 mod tags;

@@ -9,13 +9,13 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A thread that looks again and again, and keeps the largest sum.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
 }
 
 impl Watch {
-    pub(super) fn begin(root: u32) -> Self {
+    pub(crate) fn begin(root: u32) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
         let thread = thread::spawn(move || {
@@ -30,7 +30,7 @@ impl Watch {
     }
 
     /// The peak, in bytes.
-    pub(super) fn end(self) -> u64 {
+    pub(crate) fn end(self) -> u64 {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
         self.thread.join().unwrap_or(0)
@@ -49,7 +49,7 @@ fn own(pid: u32) -> u64 {
     kib.unwrap_or(0) << 10
 }
 
-fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect()

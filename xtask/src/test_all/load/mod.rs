@@ -3,7 +3,7 @@
 //! It moves a fixed number of bytes over loopback and stops.
 
 pub(super) mod client;
-mod memory;
+pub(crate) mod memory;
 
 use std::thread::{self, ScopedJoinHandle};
 

@@ -104,7 +104,7 @@ impl Stage {
         let gate = Arc::new(Gate::new());
         gate.open(Capabilities { descriptors: true, ..Capabilities::NONE }, None, 0);
         let connections = Connections::to(&endpoint).unwrap();
-        let client = DriverClient::new(connections, Descriptors::of(&endpoint, true), gate);
+        let client = DriverClient::new(connections, Descriptors::of(&endpoint, true), gate, false);
         Stage { client, asked, _folder: folder }
     }
 }

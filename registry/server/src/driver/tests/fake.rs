@@ -73,7 +73,7 @@ pub(super) fn service(script: &Arc<Mutex<Script>>) -> StorageDriverServer<Fake> 
 pub(super) fn client_of(endpoint: &Endpoint) -> DriverClient {
     let gate = Arc::new(Gate::new());
     gate.open(Capabilities { granularity: GRANULARITY, ..Capabilities::NONE }, None, 0);
-    DriverClient::new(Connections::to(endpoint).unwrap(), Descriptors::of(endpoint, true), gate)
+    DriverClient::new(Connections::to(endpoint).unwrap(), Descriptors::of(endpoint, true), gate, false)
 }
 
 impl Stage {

@@ -37,6 +37,11 @@ impl Incoming {
         Incoming { content, start, length, received: 0, gathered: BytesMut::new(), surplus: Bytes::new() }
     }
 
+    /// Whether all of it comes as one piece.
+    pub(super) fn is_small(&self) -> bool {
+        self.length.is_some_and(|length| length < CHUNK_PREFERRED as u64)
+    }
+
     /// Refuses bytes that do not belong where the upload continues.
     pub(super) fn check_start(&self, offset: u64) -> Result<(), StorageError> {
         match self.start {

@@ -36,10 +36,10 @@ enum Received {
 
 impl Closing<'_> {
     pub(super) async fn run(&self, progress: Progress, last: Option<Incoming>) -> Result<(), StorageError> {
-        let published = if self.alone && progress.algorithm == self.digest.algorithm() {
-            self.publish(progress, last).await
-        } else {
-            self.publish_after_reading(progress, last).await
+        let published = match last {
+            Some(last) if progress.offset == 0 && last.is_small() => self.publish_whole(progress, last).await,
+            last if self.alone && progress.algorithm == self.digest.algorithm() => self.publish(progress, last).await,
+            last => self.publish_after_reading(progress, last).await,
         };
         if let Err(StorageError::DigestMismatch { .. }) = published {
             self.store.discard(self.upload).await;
@@ -48,6 +48,32 @@ impl Closing<'_> {
         self.store.blobs.link(&self.upload.repository, self.digest).await?;
         self.store.discard(self.upload).await;
         Ok(())
+    }
+
+    /// All of the content is in this one request and small: it goes to its path as it is, without a write session.
+    async fn publish_whole(&self, progress: Progress, mut last: Incoming) -> Result<(), StorageError> {
+        last.check_start(progress.offset)?;
+        let content = tokio::select! {
+            content = last.next() => content,
+            () = self.claim.superseded() => Err(StorageError::UploadConflict(self.upload.id)),
+        };
+        let content = match content {
+            Ok(content) => content.unwrap_or_default(),
+            Err(error) => return self.keep(progress, last).await.and(Err(error)),
+        };
+        if let Some(limit) = self.store.limit.filter(|limit| content.len() as u64 > *limit) {
+            return Err(StorageError::TooLarge { limit });
+        }
+        verify(self.digest, Digest::of(self.digest.algorithm(), &content))?;
+        Ok(self.store.driver.put(&layout::blob(self.digest), content).await?)
+    }
+
+    /// Keeps what came of a body that broke off.
+    async fn keep(&self, progress: Progress, mut broken_off: Incoming) -> Result<(), StorageError> {
+        let Some(rest) = broken_off.rest() else { return Ok(()) };
+        let mut writer = UploadWriter::open(&self.store.driver, self.upload, progress, None).await?;
+        writer.add(rest, self.store.limit).await?;
+        writer.save().await.map(drop)
     }
 
     async fn publish(&self, progress: Progress, last: Option<Incoming>) -> Result<(), StorageError> {

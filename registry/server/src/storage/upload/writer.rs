@@ -95,7 +95,7 @@ impl UploadWriter {
         outcome
     }
 
-    async fn add(&mut self, mut piece: Bytes, limit: Option<u64>) -> Result<(), StorageError> {
+    pub(super) async fn add(&mut self, mut piece: Bytes, limit: Option<u64>) -> Result<(), StorageError> {
         if let Some(limit) = limit.filter(|limit| self.offset() + piece.len() as u64 > *limit) {
             return Err(StorageError::TooLarge { limit });
         }

@@ -33,7 +33,8 @@ pub(super) struct Recording {
 impl Recording {
     /// Starts everything. A flush of the store persists multiples of `granularity` bytes.
     pub(super) async fn begin(name: &'static str, granularity: u64) -> Self {
-        let setup = Setup::bare().set("storage.maintenance.uploadpurging.enabled", "false");
+        // What is remembered is not asked for.
+        let setup = Setup::bare().set("storage.maintenance.uploadpurging.enabled", "false").set("cache.maxbytes", "0");
         let [behind, socket, parameters] =
             ["driver.sock", "recorder.sock", "driver.json"].map(|file| setup.folder().join(file));
         std::fs::write(&parameters, format!(r#"{{"granularity": "{granularity}"}}"#)).unwrap();
