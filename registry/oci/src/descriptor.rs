@@ -1,14 +1,14 @@
 //! [`Descriptor`]: what a manifest says of one thing that it names.
 //!
-//! Embedded `data` and `platform` are not read: a registry serves the bytes under the digest whatever these say, and the
-//! specification leaves comparing them to whoever consumes the content.
+//! Embedded `data`, `platform` and annotations are not read: a registry serves the bytes under the digest whatever these
+//! say, and the specification leaves comparing them to whoever consumes the content.
 
 use std::collections::BTreeMap;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Digest, media_type};
+use crate::{Digest, bounded, media_type};
 
 /// Type, digest and size of some content, and what else is said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -22,9 +22,10 @@ pub struct Descriptor {
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    /// Written only: what was read has none.
+    #[serde(skip_deserializing, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "bounded::list", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
 }
 
@@ -46,13 +47,4 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         return Err(D::Error::custom("a size has at most 63 bits"));
     }
     Ok(size)
-}
-
-/// Some encoders write `null` for a list or map with nothing in it.
-pub(crate) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

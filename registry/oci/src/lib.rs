@@ -4,6 +4,7 @@
 //! HTTP framework, no storage. Each parser is a pure function that takes what a stranger sent, bounds it, and either
 //! gives a type whose fields need no second look or says in a sentence what is wrong.
 
+mod bounded;
 mod descriptor;
 mod digest;
 mod error;

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::descriptor::{Descriptor, null_is_empty};
-use crate::media_type;
+use crate::descriptor::Descriptor;
 use crate::object::Object;
+use crate::{bounded, media_type};
 
 /// The most descriptors in one manifest. Each may cost a question to the store when the manifest is pushed; the largest
 /// images have a few hundred layers, the largest indexes some thousand entries.
@@ -131,7 +131,7 @@ struct Document {
     layers: Option<Vec<Object<Descriptor>>>,
     manifests: Option<Vec<Object<Descriptor>>>,
     subject: Option<Object<Descriptor>>,
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "bounded::map")]
     annotations: BTreeMap<String, String>,
 }
 

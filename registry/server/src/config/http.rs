@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Uri;
 
 use crate::http::{Address, Limits, Settings};
@@ -14,6 +14,8 @@ use super::section::Section;
 const DEFAULT_ADDRESS: &str = "127.0.0.1:5000";
 const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 const DEFAULT_CONNECTIONS: usize = 4096;
+/// More than any machine has descriptors for.
+const CONNECTIONS_MAX: usize = 1 << 24;
 const DEFAULT_PAGE_MAX: usize = 1000;
 
 /// The secret signs the upload state that distribution hands to its clients; here the store itself holds that state.
@@ -36,7 +38,9 @@ pub(super) fn address(http: &mut Section) -> Result<Address, ConfigError> {
 }
 
 pub(super) fn limits(http: &mut Section) -> Result<Limits, ConfigError> {
-    let connections = http.count("maxconnections")?.unwrap_or(DEFAULT_CONNECTIONS);
+    let connections =
+        http.value("maxconnections", &format!("a whole number from 1 to {CONNECTIONS_MAX}"), connections)?;
+    let connections = connections.unwrap_or(DEFAULT_CONNECTIONS);
     let drain = http.duration("draintimeout")?.unwrap_or(DEFAULT_DRAIN);
     Ok(Limits { connections, drain })
 }
@@ -64,6 +68,10 @@ pub(super) fn settings(
     Ok(settings)
 }
 
+fn connections(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=CONNECTIONS_MAX).contains(count))
+}
+
 /// A URL of scheme and host only, without its last slash.
 fn public_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
@@ -78,11 +86,38 @@ fn headers(mut section: Section) -> Result<HeaderMap, ConfigError> {
     for (name, node) in section.rest() {
         let wrong = || ConfigError::new(format!("http.headers.{name} ({}) is not a header", node.origin));
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        if is_the_registrys(&key) {
+            let place = &node.origin;
+            return Err(ConfigError::new(format!(
+                "http.headers.{name} ({place}) is a header that the registry sets itself"
+            )));
+        }
         for text in texts(&node).ok_or_else(wrong)? {
             headers.append(key.clone(), HeaderValue::from_str(text).map_err(|_| wrong())?);
         }
     }
     Ok(headers)
+}
+
+/// Headers that say what one response is: the same for all would be wrong, or break the connection.
+fn is_the_registrys(name: &HeaderName) -> bool {
+    const OWN: [HeaderName; 13] = [
+        header::ACCEPT_RANGES,
+        header::CONNECTION,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::DATE,
+        header::ETAG,
+        header::LOCATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let name_of_a_registry = ["docker-", "oci-"].iter().any(|prefix| name.as_str().starts_with(prefix));
+    name_of_a_registry || OWN.contains(name)
 }
 
 /// The texts of a list, or a text alone.

@@ -9,6 +9,8 @@ use super::settings::RestartLimits;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A driver that was ready for so long works, whatever happened to it before.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// The deaths of one driver.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(super) struct Restarts {
     limits: RestartLimits,
     /// Those within the time that the limits look back.
     recent: VecDeque<Instant>,
-    /// Deaths without a quiet time between them.
+    /// Deaths without a steady life between them.
     in_a_row: u32,
     given_up: bool,
 }
@@ -34,12 +36,13 @@ impl Restarts {
         Restarts { limits, recent: VecDeque::new(), in_a_row: 0, given_up: false }
     }
 
-    pub(super) fn died(&mut self, now: Instant) -> Verdict {
-        let lived_long = self.recent.back().is_none_or(|last| now - *last > self.limits.within + BACKOFF_MAX);
+    /// `ready_since`: since when the driver was ready; `None` when it never was.
+    pub(super) fn died(&mut self, now: Instant, ready_since: Option<Instant>) -> Verdict {
+        let lived_long = ready_since.is_some_and(|since| now - since >= STEADY);
         self.in_a_row = if lived_long { 1 } else { self.in_a_row.saturating_add(1) };
         self.recent.retain(|death| now - *death <= self.limits.within);
         self.recent.push_back(now);
-        // Backing off thins the deaths out, and is no sign of health.
+        // Backing off thins the deaths out, and is no sign of health; a life is.
         self.given_up = self.recent.len() >= self.limits.deaths || (self.given_up && !lived_long);
         Verdict { restart_after: backoff(self.in_a_row), give_up_waiting: self.given_up }
     }
@@ -59,7 +62,7 @@ mod tests {
     /// Dies at once after each start, `deaths` times.
     fn die(restarts: &mut Restarts, now: &mut Instant, deaths: u32) -> Vec<Verdict> {
         let died = |_| {
-            let verdict = restarts.died(*now);
+            let verdict = restarts.died(*now, Some(*now));
             *now += verdict.restart_after + Duration::from_millis(10);
             verdict
         };
@@ -83,8 +86,9 @@ mod tests {
         let verdicts = die(&mut restarts, &mut now, 14);
         let given_up: Vec<bool> = verdicts.iter().map(|verdict| verdict.give_up_waiting).collect();
         assert_eq!(given_up, [vec![false; 4], vec![true; 10]].concat());
-        now += Duration::from_secs(120);
-        let verdict = restarts.died(now);
+        let ready = now + Duration::from_secs(60);
+        now = ready + STEADY;
+        let verdict = restarts.died(now, Some(ready));
         assert_eq!(verdict, Verdict { restart_after: Duration::ZERO, give_up_waiting: false });
     }
 
@@ -92,7 +96,8 @@ mod tests {
     fn deaths_far_apart_are_forgotten() {
         let (mut restarts, start) = (Restarts::new(RestartLimits::default()), Instant::now());
         for minutes in 0..20 {
-            let verdict = restarts.died(start + Duration::from_secs(100 * minutes));
+            let died = start + Duration::from_secs(100 * minutes);
+            let verdict = restarts.died(died + STEADY, Some(died));
             assert_eq!(verdict, Verdict { restart_after: Duration::ZERO, give_up_waiting: false });
         }
     }

@@ -102,6 +102,7 @@ struct Driver {
     process: Option<Process>,
     instance: u64,
     capabilities: Capabilities,
+    ready_since: Instant,
 }
 
 /// Why a driver is watched no longer.
@@ -126,11 +127,12 @@ impl Keeper {
     async fn keep(mut self, mut driver: Driver) {
         let mut deaths = Restarts::new(self.settings.restart);
         loop {
+            let ready_since = driver.ready_since;
             match self.watch(&mut driver).await {
                 Ending::Stop => return self.end(driver).await,
                 Ending::Gone(why) => self.bury(driver, &why).await,
             }
-            let Some(next) = self.bring_back(&mut deaths).await else { return };
+            let Some(next) = self.bring_back(&mut deaths, ready_since).await else { return };
             driver = next;
             self.restarts += 1;
             self.admit_calls(&driver);
@@ -161,9 +163,10 @@ impl Keeper {
     }
 
     /// Brings the driver up again, as often as it takes; `None` when the registry stops before.
-    async fn bring_back(&mut self, deaths: &mut Restarts) -> Option<Driver> {
+    async fn bring_back(&mut self, deaths: &mut Restarts, ready_since: Instant) -> Option<Driver> {
+        let mut ready_since = Some(ready_since);
         loop {
-            let verdict = deaths.died(Instant::now());
+            let verdict = deaths.died(Instant::now(), ready_since.take());
             if verdict.give_up_waiting {
                 self.gate.give_up(format!("the driver {} keeps failing; its log says why", self.settings.name));
             }
@@ -195,7 +198,7 @@ impl Keeper {
         let capabilities = self.configure(&mut process).await?;
         let pid = process.as_ref().map(Process::pid);
         tracing::info!(driver = self.settings.name, version = greeting.version, pid, "the driver is ready");
-        Ok(Driver { process, instance: greeting.instance, capabilities })
+        Ok(Driver { process, instance: greeting.instance, capabilities, ready_since: Instant::now() })
     }
 
     async fn greet(&self, process: &mut Option<Process>) -> Result<Greeting, StartError> {

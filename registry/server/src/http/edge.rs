@@ -28,7 +28,11 @@ pub(super) async fn answer(site: Arc<Site>, request: Request) -> Response {
     let answer = match Route::parse(request.uri().path()) {
         Ok(route) => {
             entry.set_route(&route);
-            without_panic(dispatch(&site, route, request)).await
+            if request.method().is_safe() {
+                without_panic(dispatch(&site, route, request)).await
+            } else {
+                without_panic(Box::pin(carried(Arc::clone(&site), route, request))).await
+            }
         }
         Err(error) => Err(error),
     };
@@ -38,6 +42,19 @@ pub(super) async fn answer(site: Arc<Site>, request: Request) -> Response {
     });
     stamp(response.headers_mut(), &site.settings.headers, &id);
     entry.attach(response)
+}
+
+/// A change is carried to its end also when its client goes away: others would see what was done half, such as a tag that
+/// was moved aside to be looked at.
+async fn carried(site: Arc<Site>, route: Route, request: Request) -> Answer {
+    match tokio::spawn(async move { dispatch(&site, route, request).await }).await {
+        Ok(answer) => answer,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the whole process stops it otherwise, and that ends this future as well.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 async fn without_panic(answer: impl Future<Output = Answer>) -> Answer {

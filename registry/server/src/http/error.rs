@@ -110,6 +110,7 @@ impl From<StorageError> for HttpError {
             StorageError::SizeInvalid { .. } => of(ErrorCode::SizeInvalid),
             StorageError::BodyIncomplete { source, .. } => of(ErrorCode::SizeInvalid).with_source(source),
             StorageError::TooLarge { .. } => of(ErrorCode::SizeInvalid).with_status(StatusCode::PAYLOAD_TOO_LARGE),
+            StorageError::Busy => HttpError::unavailable(&message),
             StorageError::NoSpace(_) => {
                 HttpError { status: StatusCode::INSUFFICIENT_STORAGE, ..HttpError::unavailable(&message) }
                     .with_source(error)

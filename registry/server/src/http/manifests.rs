@@ -1,12 +1,16 @@
 //! Manifests over HTTP: GET, HEAD, PUT and DELETE by tag or digest.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use oci::{ErrorCode, Reference, RepositoryName, Tag, etag};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::storage::{AcceptedManifest, NewManifest};
 
@@ -18,6 +22,11 @@ use super::{Answer, Request, Response};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// How long the body of a manifest may take: the largest, over a slow line.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// What is set aside for a body before any of it is there.
+const BUFFER_MAX: usize = 64 << 10;
 
 /// The most tags that one push may set.
 const TAGS_MAX: usize = 100;
@@ -47,7 +56,7 @@ pub(super) async fn get(site: &Site, name: RepositoryName, reference: Reference,
 pub(super) async fn put(site: &Site, name: RepositoryName, reference: Reference, request: Request) -> Answer {
     let query = Query::of(&request);
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let content = read(request.into_body(), site.registry.manifests().bytes_max()).await?;
+    let content = receive(site, request.into_body()).await?;
     let named = tag_parameters(&reference, &query)?;
     let (digest, tags) = match reference {
         Reference::Digest(digest) => (Some(digest), named.clone()),
@@ -102,9 +111,22 @@ fn tag_invalid(text: &str, message: &str) -> HttpError {
     HttpError::new(ErrorCode::TagInvalid, message).with_detail(json!({ "tag": text }))
 }
 
-/// The whole body, of which no more than `limit` bytes are ever held.
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, HttpError> {
-    let mut content = BytesMut::new();
+/// The whole body, once there is room for it. Whoever has room and sends slowly takes it from others, so time is limited.
+async fn receive(site: &Site, body: Body) -> Result<Bytes, HttpError> {
+    let manifests = site.registry.manifests();
+    let limit = manifests.bytes_max();
+    let announced = body.size_hint().upper().map_or(limit, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if announced > limit {
+        return Err(too_large(limit));
+    }
+    let place = manifests.room(announced).await?;
+    let content = timeout(BODY_TIME, read(body, announced, limit)).await.map_err(|_| too_slow())??;
+    Ok(place.hold(content))
+}
+
+/// No more than `limit` bytes are ever held.
+async fn read(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, HttpError> {
+    let mut content = BytesMut::with_capacity(announced.min(BUFFER_MAX));
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(broken)?.into_data().unwrap_or_default();
         if data.len() > limit - content.len() {
@@ -113,6 +135,11 @@ async fn read(mut body: Body, limit: usize) -> Result<Bytes, HttpError> {
         content.extend_from_slice(&data);
     }
     Ok(content.freeze())
+}
+
+fn too_slow() -> HttpError {
+    let message = format!("the manifest did not come within {} seconds", BODY_TIME.as_secs());
+    HttpError::new(ErrorCode::SizeInvalid, message).with_status(StatusCode::REQUEST_TIMEOUT)
 }
 
 fn broken(error: axum::Error) -> HttpError {

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -34,7 +35,7 @@ pub(crate) struct Limits {
     pub(crate) drain: Duration,
 }
 
-/// Also how long a connection may stay idle.
+/// Also how long a connection may stay idle, before its first request as well as after another.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client that is waited for and sends nothing of a body for this long is given up.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
@@ -43,11 +44,12 @@ const LINGER: Linger = Linger { bytes: 1 << 30, time: Duration::from_secs(60) };
 const HEADER_COUNT_MAX: usize = 100;
 /// Bounds the headers of a request, and what is read at once of its body.
 const READ_BUFFER_MAX: usize = 64 << 10;
-const HTTP2_STREAMS_MAX: u32 = 100;
+/// Each may hold what waits for its client, and a descriptor.
+const HTTP2_STREAMS_MAX: u32 = 32;
 const HTTP2_HEADER_BYTES_MAX: u32 = 64 << 10;
 const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
 const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
-const HTTP2_SEND_BUFFER_MAX: usize = 256 << 10;
+const HTTP2_SEND_BUFFER_MAX: usize = 64 << 10;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// After `accept` failed for want of descriptors, a moment for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -114,7 +116,10 @@ impl Connections {
         let site = Arc::clone(&self.site);
         let files = Files::default();
         let socket = Sendfile::new(stream, files.clone());
+        let asked = Arc::new(AtomicBool::new(false));
+        let was_asked = Arc::clone(&asked);
         let service = service_fn(move |request: http::Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
             let waits = request.headers().contains_key(EXPECT);
             let receive = |body| Body::new(Lingering::new(Paced::new(body, BODY_PATIENCE), LINGER, waits));
             let mut request = request.map(receive);
@@ -131,8 +136,11 @@ impl Connections {
         let connection = self.builder.serve_connection(TokioIo::new(socket), service).into_owned();
         let served = self.graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(problem) = served.await {
-                tracing::debug!(problem, "a connection broke");
+            tokio::select! {
+                ended = served => if let Err(problem) = ended {
+                    tracing::debug!(problem, "a connection broke");
+                },
+                () = silence(&was_asked) => tracing::debug!("a connection asked for nothing"),
             }
             drop(place);
         });
@@ -145,12 +153,23 @@ impl Connections {
     }
 }
 
+/// Completes when nothing was asked for in time. The library limits what follows, but waits without end for the first
+/// bytes, from which it learns the protocol.
+async fn silence(was_asked: &AtomicBool) {
+    tokio::time::sleep(HEADER_TIMEOUT).await;
+    if was_asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        // Who has sent all of a request may say so, and still wants its answer.
+        .half_close(true)
         .max_headers(HEADER_COUNT_MAX)
         .max_buf_size(READ_BUFFER_MAX);
     builder
@@ -163,4 +182,16 @@ fn builder() -> Builder<TokioExecutor> {
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_send_buf_size(HTTP2_SEND_BUFFER_MAX);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_is_given_up_and_nobody_else() {
+        silence(&AtomicBool::new(false)).await;
+        let long = HEADER_TIMEOUT * 1000;
+        assert!(tokio::time::timeout(long, silence(&AtomicBool::new(true))).await.is_err());
+    }
 }

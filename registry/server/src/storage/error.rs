@@ -38,6 +38,8 @@ pub(crate) enum StorageError {
     BodyIncomplete { received: u64, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the content is larger than {limit} bytes")]
     TooLarge { limit: u64 },
+    #[error("too many manifests are being read or written at once")]
+    Busy,
     #[error("the store is full")]
     NoSpace(#[source] DriverError),
     #[error("the store takes no changes")]

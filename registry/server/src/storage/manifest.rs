@@ -13,12 +13,15 @@ use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Tag, media_type};
 
-use crate::driver::DriverClient;
+use storagedriver_proto::limits::INLINE_MAX;
+
+use crate::driver::{DriverClient, DriverErrorKind};
 
 use super::blob::{BlobStore, verify};
 use super::cache::Weigh;
 use super::contents::Contents;
 use super::error::StorageError;
+use super::large::{Large, Place, USUAL_MAX};
 use super::links::Links;
 use super::referrer::ReferrerStore;
 use super::revision::RevisionStore;
@@ -93,6 +96,7 @@ pub(crate) struct ManifestStore {
     pub(super) tags: TagStore,
     pub(super) referrers: ReferrerStore,
     rules: ManifestRules,
+    pub(super) large: Large,
     served: Contents<StoredManifest>,
 }
 
@@ -114,7 +118,8 @@ impl ManifestStore {
         let revisions = RevisionStore::new(driver.clone(), links.clone());
         let tags = TagStore::new(driver.clone(), links.clone());
         let referrers = ReferrerStore::new(driver.clone());
-        ManifestStore { blobs, revisions, tags, referrers, rules, served: Contents::new(memory) }
+        let large = Large::new(stored_bytes_max(rules));
+        ManifestStore { blobs, revisions, tags, referrers, rules, large, served: Contents::new(memory) }
     }
 
     /// The most bytes of a manifest that [`Self::put`] is to be given.
@@ -122,11 +127,18 @@ impl ManifestStore {
         self.rules.bytes_max
     }
 
+    /// Waits for room for a manifest of `bytes`, which is to be had before it is received.
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Place, StorageError> {
+        self.large.receive(bytes).await
+    }
+
     /// Stores a manifest byte for byte and makes its tags name it. Nothing is written before all of it was checked.
     pub(crate) async fn put(&self, name: &RepositoryName, new: NewManifest) -> Result<AcceptedManifest, StorageError> {
         let digest = digest_of(&new)?;
-        let manifest = Manifest::parse(&new.content, new.content_type.as_deref())
-            .map_err(|problem| StorageError::ManifestInvalid(problem.to_string()))?;
+        let content_type = new.content_type.clone();
+        let parse = move |content: &[u8]| Manifest::parse(content, content_type.as_deref());
+        let manifest = self.large.read(&new.content, parse).await;
+        let manifest = manifest.map_err(|problem| StorageError::ManifestInvalid(problem.to_string()))?;
         self.check_references(name, &manifest).await?;
         let accepted = AcceptedManifest { digest, subject: manifest.subject().map(|subject| subject.digest.clone()) };
         self.blobs.put(name, &accepted.digest, new.content).await?;
@@ -218,7 +230,7 @@ impl ManifestStore {
             return Ok(Some(stored));
         }
         let Some(content) = self.revision_content(name, &digest).await? else { return Ok(None) };
-        let media_type = media_type_of(&content);
+        let media_type = self.large.read(&content, media_type_of).await;
         self.served.keep(&digest, &content, |content| StoredManifest { digest: digest.clone(), media_type, content });
         Ok(Some(StoredManifest { digest, media_type, content }))
     }
@@ -233,7 +245,8 @@ impl ManifestStore {
     }
 
     async fn revision_content(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Bytes>, StorageError> {
-        let content = self.read(digest).await?;
+        // Boxed, it does not make the future of what is remembered as large.
+        let content = Box::pin(self.read(digest)).await?;
         if content.is_none() {
             tracing::warn!(repository = %name, %digest, "the content of a manifest is gone");
         }
@@ -266,13 +279,31 @@ impl ManifestStore {
 
     async fn subject(&self, digest: &Digest) -> Result<Option<Digest>, StorageError> {
         let content = self.read(digest).await?;
-        Ok(content.and_then(|content| subject_of(&content)))
+        match content {
+            Some(content) => Ok(self.large.read(&content, subject_of).await),
+            None => Ok(None),
+        }
     }
 
-    /// Also what was pushed before the limit was lowered.
+    /// Also what was pushed before the limit was lowered. Nearly all are of the usual size; for others there has to be room
+    /// before they are fetched for good.
     async fn read(&self, digest: &Digest) -> Result<Option<Bytes>, StorageError> {
-        self.blobs.get(digest, self.rules.bytes_max.max(USUAL_BYTES_MAX)).await
+        let turn = self.large.fetch().await?;
+        let size = match self.blobs.get(digest, INLINE_MAX).await {
+            Ok(Some(content)) if content.len() > USUAL_MAX => content.len(),
+            Err(StorageError::Driver(error)) if error.kind() == DriverErrorKind::TooLarge => {
+                stored_bytes_max(self.rules)
+            }
+            content => return content,
+        };
+        drop(turn);
+        let place = self.large.serve(size).await?;
+        Ok(self.blobs.get(digest, size).await?.map(|content| place.hold(content)))
     }
+}
+
+fn stored_bytes_max(rules: ManifestRules) -> usize {
+    rules.bytes_max.max(USUAL_BYTES_MAX)
 }
 
 /// The digest of the content, which must be the one that the client gave if it gave one.

@@ -7,6 +7,7 @@ mod cache;
 mod catalog;
 mod contents;
 mod error;
+mod large;
 mod layout;
 mod link;
 mod links;

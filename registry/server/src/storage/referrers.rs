@@ -102,15 +102,22 @@ impl<'a> Referrers<'a> {
             Err(StorageError::ManifestUnknown) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let listed = Manifest::parse(&content, None).map(|index| index.manifests().to_vec()).unwrap_or_default();
+        let listed = self.manifests.large.read(&content, |content| {
+            Manifest::parse(content, None).map(|index| index.manifests().to_vec()).unwrap_or_default()
+        });
+        let listed = listed.await;
         Ok(listed.into_iter().map(|descriptor| descriptor.digest).collect())
     }
 
     /// How a referrer is listed; `None` when it is gone.
     async fn describe(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Descriptor>, StorageError> {
         let Some(content) = self.manifests.content(name, digest).await? else { return Ok(None) };
-        let manifest = Manifest::parse(&content, None).ok();
-        Ok(manifest.map(|manifest| referrers::describe(&manifest, digest.clone(), content.len() as u64)))
+        let digest = digest.clone();
+        let describe = move |content: &[u8]| {
+            let manifest = Manifest::parse(content, None).ok()?;
+            Some(referrers::describe(&manifest, digest, content.len() as u64))
+        };
+        Ok(self.manifests.large.read(&content, describe).await)
     }
 
     /// Indexes every manifest of the store that has a subject, and tells how many have. It only adds, so it may run
@@ -142,8 +149,8 @@ impl<'a> Referrers<'a> {
 
     /// Indexes one manifest; `false` when it is about no other.
     async fn index(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-        let content = self.manifests.content(name, digest).await?;
-        let Some(subject) = content.and_then(|content| subject_of(&content)) else { return Ok(false) };
+        let Some(content) = self.manifests.content(name, digest).await? else { return Ok(false) };
+        let Some(subject) = self.manifests.large.read(&content, subject_of).await else { return Ok(false) };
         self.manifests.referrers.put(name, &subject, digest).await?;
         Ok(true)
     }

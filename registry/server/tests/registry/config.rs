@@ -44,6 +44,14 @@ async fn what_is_not_understood_is_refused_with_a_sentence() {
         ("version: 0.1\nhttp: {host: registry}\nstorage: {memory: }", "http.host (line 2) should be a URL"),
         ("version: 0.1\nhttp: {net: unix}\nstorage: {memory: }", "http.addr should be a path"),
         ("version: 0.1\nhttp: {headers: {X-A: {}}}\nstorage: {memory: }", "http.headers.X-A (line 2) is not a header"),
+        (
+            "version: 0.1\nhttp: {headers: {Content-Length: ['5']}}\nstorage: {memory: }",
+            "http.headers.Content-Length (line 2) is a header that the registry sets itself",
+        ),
+        (
+            "version: 0.1\nhttp: {maxconnections: 9223372036854775807}\nstorage: {memory: }",
+            "http.maxconnections (line 2) should be a whole number from 1 to",
+        ),
         ("version: 0.1\ndriver: {attach: 'tcp:x'}", "driver.attach should be unix:/PATH or https://HOST:PORT"),
         ("version: 0.1\ndriver: {attach: 'https://x'}", "driver.tls.authority should name a PEM file"),
         (

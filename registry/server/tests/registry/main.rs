@@ -5,6 +5,7 @@
 mod blobs;
 mod catalog;
 mod config;
+mod departures;
 mod faults;
 mod files;
 mod full_disk;
