@@ -11,10 +11,11 @@ use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::write_request::{Flush, Kind, Open};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
 
 use crate::journal::Journal;
+use crate::stream::Messages;
 
 /// Calls of [`Client::put_all`] at once.
 const PUTS_AT_ONCE: usize = 32;
@@ -161,10 +162,11 @@ impl Client {
         Ok(reply.into_inner().info.unwrap_or_default())
     }
 
-    pub async fn open_read(&self, request: pb::ReadRequest) -> Reply<Streaming<pb::ReadResponse>> {
+    pub async fn open_read(&self, request: pb::ReadRequest) -> Reply<Messages<pb::ReadResponse>> {
         let arguments = format!("{} from {} for {:?}", request.path, request.offset, request.length);
         let mut raw = self.stream_stub();
-        Ok(self.journal.call("Read", || arguments, raw.read(request)).await?.into_inner())
+        let stream = self.journal.call("Read", || arguments.clone(), raw.read(request)).await?.into_inner();
+        Ok(Messages::new(stream, self.journal.clone(), "Read", arguments))
     }
 
     /// Reads a range to its end; the first message's `info`, and the bytes.
@@ -191,9 +193,10 @@ impl Client {
     /// Walks to the end; the messages as they came.
     pub async fn walk(&self, path: &str, start_after: &str) -> Reply<Vec<pb::WalkResponse>> {
         let request = pb::WalkRequest { path: path.to_owned(), start_after: start_after.to_owned() };
-        let arguments = || format!("{path} after {start_after:?}");
+        let arguments = format!("{path} after {start_after:?}");
         let mut raw = self.stream_stub();
-        let mut stream = self.journal.call("Walk", arguments, raw.walk(request)).await?.into_inner();
+        let stream = self.journal.call("Walk", || arguments.clone(), raw.walk(request)).await?.into_inner();
+        let mut stream = Messages::new(stream, self.journal.clone(), "Walk", arguments);
         let mut messages = Vec::new();
         while let Some(message) = stream.message().await? {
             messages.push(message);
@@ -258,12 +261,16 @@ impl Client {
         let (requests, receiver) = mpsc::channel(messages.len().max(1));
         let mut raw = self.stream_stub();
         let calling = raw.write(ReceiverStream::new(receiver));
+        let path =
+            messages.iter().find_map(|kind| if let Kind::Open(open) = kind { Some(open.path.clone()) } else { None });
+        let path = path.unwrap_or_default();
         for kind in messages {
             note(&self.journal, &kind);
             // The channel has room for all of them.
             let _ = requests.send(pb::WriteRequest { kind: Some(kind) }).await;
         }
-        let answers = self.journal.call("Write", String::new, calling).await?.into_inner();
+        let answers = self.journal.call("Write", || path.clone(), calling).await?.into_inner();
+        let answers = Messages::new(answers, self.journal.clone(), "Write", path);
         Ok(Session { requests, answers, journal: self.journal.clone() })
     }
 
@@ -315,7 +322,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Session {
     requests: mpsc::Sender<pb::WriteRequest>,
-    answers: Streaming<pb::WriteResponse>,
+    answers: Messages<pb::WriteResponse>,
     journal: Journal,
 }
 

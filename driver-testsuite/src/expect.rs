@@ -8,6 +8,7 @@ use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
 use crate::block::difference;
+use crate::failed::sentence;
 use crate::process::StartError;
 
 /// Longest sentence of a status, in bytes (clause E1).
@@ -29,7 +30,7 @@ pub enum Unkept {
 
 impl From<Status> for Unkept {
     fn from(status: Status) -> Self {
-        Unkept::Broken(format!("a call failed: {:?} {:?}", status.code(), status.message()))
+        Unkept::Broken(sentence(&status))
     }
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn refused<T>(what: &str, result: Result<T, Status>, reason: Reason) 
 pub(crate) fn refused_as<T>(what: &str, result: Result<T, Status>, reasons: &[Reason]) -> Outcome<StorageError> {
     let Err(status) = result else { return broken(format!("{what}: OK instead of {reasons:?}")) };
     let Some(error) = from_status(&status) else {
-        return broken(format!("{what}: {status:?} has no StorageError, instead of {reasons:?}"));
+        return broken(format!("{what}: {}, without a StorageError, instead of {reasons:?}", sentence(&status)));
     };
     let message = status.message();
     ensure(reasons.contains(&error.reason()), || format!("{what}: {error:?} {message:?} instead of {reasons:?}"))?;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use storagedriver_proto::error::from_status;
 use tonic::Status;
 
+use crate::failed::{FailedCall, causes_of};
+
 /// Calls of one case that are kept: the last ones, which led to a failure.
 const KEPT: usize = 400;
 
@@ -135,10 +137,20 @@ impl Journal {
             return Err(Status::cancelled(reached));
         }
         self.count();
-        let begin = Instant::now();
+        let arguments = arguments();
+        let mut pending = Pending { journal: self, call, arguments: &arguments, begin: Instant::now(), outcome: None };
         let result = calling.await;
-        self.write(call, arguments(), begin, Some(begin.elapsed()), outcome(&result));
-        result
+        pending.outcome = Some(outcome(&result));
+        drop(pending);
+        result.map_err(|status| FailedCall::named(status, call, &arguments))
+    }
+
+    /// Notes that a stream failed, after a call that began well.
+    pub(crate) fn stream<T>(&self, call: &str, arguments: &str, result: Result<T, Status>) -> Result<T, Status> {
+        result.map_err(|status| {
+            self.message(call, arguments.to_owned(), &failure(&status));
+            FailedCall::named(status, call, arguments)
+        })
     }
 
     /// Counts a call.
@@ -201,12 +213,29 @@ impl Journal {
     }
 }
 
+/// A call that is being made. One that is given up is noted too: what a case waited for is what it hung on.
+struct Pending<'a> {
+    journal: &'a Journal,
+    call: &'a str,
+    arguments: &'a str,
+    begin: Instant,
+    outcome: Option<String>,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| "no answer until the caller went away".to_owned());
+        self.journal.write(self.call, self.arguments.to_owned(), self.begin, Some(self.begin.elapsed()), outcome);
+    }
+}
+
 fn outcome<T>(result: &Result<T, Status>) -> String {
-    match result {
-        Ok(_) => "OK".to_owned(),
-        Err(status) => match from_status(status) {
-            Some(error) => format!("{}: {}", error.reason().as_str_name(), status.message()),
-            None => format!("{:?} without a StorageError: {}", status.code(), status.message()),
-        },
+    result.as_ref().err().map_or_else(|| "OK".to_owned(), failure)
+}
+
+fn failure(status: &Status) -> String {
+    match from_status(status) {
+        Some(error) => format!("{}: {}", error.reason().as_str_name(), status.message()),
+        None => format!("{:?} without a StorageError: {}{}", status.code(), status.message(), causes_of(status)),
     }
 }

@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
         let began = Instant::now();
         let patience = patience(case.level);
         let outcome = tokio::time::timeout(patience, looking).await;
-        let outcome = outcome.unwrap_or_else(|_| broken(format!("not done after {patience:?}")));
+        let outcome = outcome.unwrap_or_else(|_| broken(too_slow(patience)));
         let outcome = match (outcome, self.meter.exhausted()) {
             (Err(Unkept::Broken(_)), Some(reached)) => skipped(reached),
             (outcome, _) => outcome,
@@ -257,6 +257,14 @@ impl<'a> Work<'a> {
         (self.options.seed, case.id).hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// A driver that hangs looks like a slow disk, so both are told.
+fn too_slow(patience: Duration) -> String {
+    format!(
+        "too slow: not done after {patience:?}; the transcript tells what was waited for; on a slow disk set TMPDIR to a \
+         faster one or use fewer --jobs"
+    )
 }
 
 fn patience(level: Level) -> Duration {

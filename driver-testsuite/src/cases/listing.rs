@@ -55,13 +55,15 @@ async fn start_after(client: Client) -> Outcome {
     let rows = [("0", "A"), ("A", "a"), ("B", "a"), ("a", "a-b"), ("a-", "a-b"), ("a-b", "a.b"), ("a1", "ab")];
     for (start_after, first) in rows {
         let page = client.list(client.root(), start_after, 1).await?;
-        equal(start_after, page.entries.first().map(|entry| entry.name.as_str()), Some(first))?;
+        let what = format!("the first name after {start_after:?}");
+        equal(&what, page.entries.first().map(|entry| entry.name.as_str()), Some(first))?;
     }
     for last in ["b", "c", "zz"] {
         let page = client.list(client.root(), last, 0).await?;
-        equal("after the last", (page.entries.len(), page.more), (0, false))?;
+        equal(&format!("names after {last:?}, and more"), (page.entries.len(), page.more), (0, false))?;
     }
-    refused("after no name", client.list(client.root(), "a/x", 0).await, Reason::PathInvalid).map(drop)
+    let no_name = client.list(client.root(), "a/x", 0).await;
+    refused("List with the start_after \"a/x\", which is no name", no_name, Reason::PathInvalid).map(drop)
 }
 
 async fn alike_names(client: Client) -> Outcome {

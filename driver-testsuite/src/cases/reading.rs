@@ -8,12 +8,12 @@ use rand::Rng;
 use storagedriver_proto::limits::CHUNK_MAX;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use storagedriver_proto::v1alpha1::{ReadRequest, ReadResponse};
-use tonic::Streaming;
 
 use crate::block::content;
 use crate::case::cases;
 use crate::client::{Client, Reply};
 use crate::expect::{Outcome, ensure, equal, refused, same_bytes};
+use crate::stream::Messages;
 
 cases! { "reading":
     Quick Writing [R1] "OK comes after exactly `length` bytes, or at the end of the content when that is sooner." => ranges,
@@ -131,7 +131,7 @@ async fn nothing_refused(client: Client) -> Outcome {
 }
 
 /// The rest of a stream, and how it ended.
-async fn rest(messages: &mut Streaming<ReadResponse>, seen: &mut Vec<u8>) -> Reply<()> {
+async fn rest(messages: &mut Messages<ReadResponse>, seen: &mut Vec<u8>) -> Reply<()> {
     while let Some(message) = messages.message().await? {
         seen.extend_from_slice(&message.data);
     }

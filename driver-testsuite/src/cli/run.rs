@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// The longest cases to run.
     #[arg(long, value_enum, default_value = "full")]
     level: Level,
-    /// Only cases whose id contains this.
+    /// Only cases whose id contains this. May be repeated: then cases of any of them.
     #[arg(long, value_name = "PART")]
     filter: Vec<String>,
     /// Cases that run at once.

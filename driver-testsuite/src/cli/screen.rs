@@ -41,6 +41,10 @@ impl Screen {
 
     pub(super) fn finish(&self, report: &Report) {
         self.bar.finish_and_clear();
+        if let Some(note) = report.note() {
+            let style = AnsiColor::Yellow.on_default();
+            self.say(format_args!("{style}{note}{style:#}"));
+        }
         let colour = match (report.is_compliant(), report.is_kept()) {
             (true, _) => AnsiColor::Green,
             (false, true) => AnsiColor::Yellow,

@@ -7,6 +7,7 @@ use super::{CaseReport, Demand, Host, Report, Tally, Verdict, units};
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cases.iter().try_for_each(|case| writeln!(f, "{case}"))?;
+        self.note().map_or(Ok(()), |note| writeln!(f, "{note}"))?;
         writeln!(f, "{}", self.summary())
     }
 }
@@ -38,6 +39,21 @@ impl Report {
     /// One line: how many cases came out how, and what that means.
     pub fn summary(&self) -> String {
         format!("{} in {:.1} s: {}", self.tally(), self.seconds, self.meaning())
+    }
+
+    /// What became of cases that a driver need not pass, when some did not.
+    pub fn note(&self) -> Option<String> {
+        let failed = self.tally_of(Demand::Should).failed;
+        let counted = if failed == 1 {
+            "1 of the failed cases is".to_owned()
+        } else {
+            format!("{failed} of the failed cases are")
+        };
+        (failed > 0).then(|| {
+            format!(
+                "should: {counted} told as `failed`, not as `FAILED`: to pass is good, and not needed for compliance"
+            )
+        })
     }
 
     /// What the outcome of the cases means for the profile.
