@@ -1,25 +1,20 @@
 //! The clients of the service: how requests are sent, signed, repeated and given up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use azure_core::http::policies::Policy;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, Pipeline, RetryOptions, Transport, Url};
 use azure_storage_blob::clients::BlobContainerClientOptions;
 use azure_storage_blob::{BlobContainerClient, BlobServiceClient, BlobServiceClientOptions};
-use driver_kit::{Error, ErrorKind, Result, invalid};
+use driver_kit::{Error, Result, invalid};
 
 use crate::identity::{Bearer, credential};
 use crate::patience::Patience;
+use crate::sender::Sender;
 use crate::settings::{Identity, ServerSettings, Settings};
 use crate::shared_key::SharedKey;
 use crate::sign::Signer;
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// Idle connections that are kept for the next requests, and for how long: a burst of calls must not leave descriptors behind,
-/// and a connection that the server closes for being idle meets no request.
-const IDLE_CONNECTIONS: usize = 64;
-const IDLE: Duration = Duration::from_secs(4);
 /// Attempts to get a token, within the time of the request that needs it.
 const TOKEN_RETRIES: u32 = 2;
 const TOKEN_RETRIES_LAST: azure_core::time::Duration = azure_core::time::Duration::seconds(6);
@@ -36,7 +31,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
-        let transport = Transport::new(Arc::new(http_client()?));
+        let transport = Transport::new(Arc::new(Sender::new()?));
         let tokens = token_options(&transport);
         let credential = credential(&settings.identity, &settings.server.realm, tokens)?;
         let mut per_try_policies: Vec<Arc<dyn Policy>> = Vec::new();
@@ -100,17 +95,6 @@ pub(crate) fn container_url(endpoint: &Url, settings: &Settings) -> Result<Url> 
         url.set_query(Some(query));
     }
     Ok(url)
-}
-
-fn http_client() -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder()
-        .connect_timeout(CONNECT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .pool_idle_timeout(IDLE)
-        .redirect(reqwest::redirect::Policy::none())
-        .http1_only();
-    let unusable = "certificates or proxies of the environment cannot be used: look at SSL_CERT_FILE and HTTPS_PROXY";
-    builder.build().map_err(|problem| Error::new(ErrorKind::ConfigInvalid, unusable).with_source(problem))
 }
 
 fn token_options(transport: &Transport) -> ClientOptions {

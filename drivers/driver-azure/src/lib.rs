@@ -20,6 +20,7 @@ mod patience;
 mod probe;
 mod read;
 mod records;
+mod sender;
 mod session;
 mod settings;
 mod shared_key;

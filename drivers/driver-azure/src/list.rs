@@ -9,6 +9,8 @@ use crate::store::Store;
 
 /// The container is asked for so many names more than are wanted: one that was listed already, and one that tells of more.
 const EXTRA: usize = 2;
+/// It is asked for no fewer than so many, since what does not show counts too.
+const LEAST: usize = 256;
 
 impl Store {
     pub(crate) async fn list(&self, path: &Path, start_after: Option<&str>, limit: usize) -> Result<Page> {
@@ -22,7 +24,7 @@ impl Store {
                 delimited: true,
                 start: start.as_deref(),
                 marker: marker.as_deref(),
-                limit: limit + EXTRA,
+                limit: (limit + EXTRA).max(LEAST),
             };
             let listed = self.container.list(&page).await?;
             marker = listed.next.clone();

@@ -1,17 +1,11 @@
-//! The S3 driver on a server that is not ours: versitygw, which keeps objects as files. The conformance suite judges it as
-//! a program, and docker pushes and pulls through the registry, sent to the server by redirects and not.
+//! The S3 driver on a server that is not ours: versitygw, which keeps objects as files.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use super::docker::Docker;
-use super::image::Image;
-use super::process::{Server, bounded, run, server};
-use super::registry::Site;
+use super::cloud::Cloud;
+use super::process::{Server, server};
 use super::report::Report;
-use super::suite;
 use super::tools::Go;
 use super::workshop::Workshop;
 use crate::Outcome;
@@ -29,25 +23,9 @@ const CHUNK: u64 = 5 << 20;
 
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     let Some(gateway) = report.prepare("versitygw", || Gateway::start(workshop)) else { return };
-    let Some(driver) = report.prepare("the S3 driver is built", driver) else { return };
-    if let Some(suite) = report.prepare("the conformance suite", suite::build) {
-        report.check("the S3 driver keeps the contract", || gateway.judge(workshop, &suite, &driver));
-    }
-    let docker =
-        report.prepare("a Docker daemon", || Ok((Image::make(workshop)?, Docker::start(workshop, "s3-docker")?)));
-    let Some((image, docker)) = docker else { return };
-    for redirects in [true, false] {
-        let name =
-            format!("docker pushes and pulls through S3 {} redirects", if redirects { "with" } else { "without" });
-        report.check(&name, || gateway.push_and_pull(workshop, &driver, &image, &docker, redirects));
-    }
-}
-
-/// The same build of the driver as that of this program.
-fn driver() -> Outcome<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    run(build.args(["build", "--quiet", "--package", "driver-s3"]).current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(std::env::current_exe()?.with_file_name("bulkhead-driver-s3"))
+    let parameters = gateway.parameters().into();
+    let cloud = Cloud { driver: "s3", parameters, expected_to_fail: EXPECTED_TO_FAIL, jobs: 2, workshop };
+    cloud.check(report);
 }
 
 /// A running server with one bucket.
@@ -80,50 +58,5 @@ impl Gateway {
             ("secretkey", SECRET_KEY.to_owned()),
             ("chunksize", CHUNK.to_string()),
         ]
-    }
-
-    fn judge(&self, workshop: &Workshop, suite: &Path, driver: &Path) -> Outcome<String> {
-        let folder = workshop.folder("s3-suite")?;
-        let (file, expected) = (folder.join("store.json"), folder.join("expected"));
-        std::fs::write(&expected, EXPECTED_TO_FAIL)?;
-        let parameters = self.parameters().map(|(name, value)| format!("{name:?}: {value:?}")).join(", ");
-        std::fs::write(&file, format!("{{{parameters}}}"))?;
-        let mut command = bounded(1800, suite);
-        command.arg("run").arg("--spawn").arg(driver).arg("--config").arg(file);
-        command.arg("--expect-fail").arg(expected);
-        let told = run(command.args(["--profile", "registry-shared", "--jobs", "2"]))?;
-        let last = told.lines().last().unwrap_or_default().to_owned();
-        let is_kept = last.contains(" 0 failed, 0 skipped,") && last.contains("as was expected");
-        if is_kept { Ok(last) } else { Err(told.into()) }
-    }
-
-    fn configuration(&self, driver: &Path, redirects: bool) -> String {
-        let parameters = self.parameters().map(|(name, value)| format!("    {name}: {value:?}\n")).concat();
-        format!(
-            "version: 0.1\nstorage:\n  redirect:\n    disable: {}\n  s3:\n{parameters}driver:\n  executable: {}\n",
-            !redirects,
-            driver.display()
-        )
-    }
-
-    fn push_and_pull(
-        &self,
-        workshop: &Workshop,
-        driver: &Path,
-        image: &Image,
-        docker: &Docker,
-        redirects: bool,
-    ) -> Outcome<String> {
-        let site = Site::configured(workshop, "s3-registry", self.configuration(driver, redirects))?;
-        let registry = site.start()?;
-        let reference = format!("{}/debian/minbase:s3", registry.address);
-        docker.run(&["import", &image.tarball.to_string_lossy(), &reference])?;
-        docker.run(&["push", &reference])?;
-        docker.run(&["image", "rm", &reference])?;
-        docker.run(&["pull", &reference])?;
-        let seen = image.compare(&docker.layer_sha256(&reference)?)?;
-        docker.run(&["image", "rm", &reference])?;
-        site.clear_away(registry)?;
-        Ok(seen)
     }
 }
