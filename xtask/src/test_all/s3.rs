@@ -24,8 +24,8 @@ const CHUNK: u64 = 5 << 20;
 pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     let Some(gateway) = report.prepare("versitygw", || Gateway::start(workshop)) else { return };
     let parameters = gateway.parameters().into();
-    let cloud = Cloud { driver: "s3", parameters, expected_to_fail: EXPECTED_TO_FAIL, jobs: 2, workshop };
-    cloud.check(report);
+    let expected_to_fail = EXPECTED_TO_FAIL;
+    Cloud { driver: "s3", parameters, expected_to_fail, jobs: 2, level: "full", workshop }.check(report);
 }
 
 /// A running server with one bucket.

@@ -159,7 +159,8 @@ async fn serve(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 }
 
 /// An answer with a body that may break off.
-fn reply(status: u16, headers: &[(&str, String)], body: Bytes, cut: Option<usize>) -> Response<Body> {
+fn reply(status: u16, headers: &[(&str, String)], body: impl Into<Bytes>, cut: Option<usize>) -> Response<Body> {
+    let body = body.into();
     let mut response = Response::builder().status(status).header("content-length", body.len());
     for (name, value) in headers {
         response = response.header(*name, value);
@@ -230,7 +231,7 @@ impl State {
             r#"{{"token_type":"Bearer","access_token":"a-token","expires_in":3600,"ext_expires_in":3600,
                 "expires_on":"{until}","resource":"https://storage.azure.com"}}"#
         );
-        Some(reply(200, &[("content-type", "application/json".to_owned())], token.into(), None))
+        Some(reply(200, &[("content-type", "application/json".to_owned())], token, None))
     }
 
     fn list(&self, prefix: &str, delimiter: &str) -> Response<Body> {
@@ -248,7 +249,7 @@ impl State {
             }
         }
         let page = format!("<EnumerationResults><Blobs>{items}</Blobs><NextMarker/></EnumerationResults>");
-        reply(200, &[], page.into(), None)
+        reply(200, &[], page, None)
     }
 
     fn item(&self, key: &str, object: &Object) -> String {
