@@ -80,14 +80,21 @@ impl Publication<'_> {
     async fn publish(&self, kept: &Kept, staged: Staged) -> Result<Object> {
         let persisted = staged.runs.len() * kept.record.part;
         if persisted + staged.tail.len() as u64 != self.size {
-            // An earlier Commit may have come to the end but for the record.
-            let done = if self.if_absent || !staged.is_committed { None } else { self.committed().await? };
-            return done.ok_or_else(|| offset_invalid(persisted));
+            return self.without_bytes(persisted).await;
         }
         match &kept.record.key {
             Some(key) if persisted > 0 && *key == self.key => self.publish_here(kept, staged).await,
             Some(key) if persisted > 0 => self.publish_from(kept, key, staged).await,
             _ => self.put(staged.tail).await,
+        }
+    }
+
+    /// The session has other bytes than are to be published: an earlier Commit may have come to its end but for the record.
+    async fn without_bytes(&self, persisted: u64) -> Result<Object> {
+        match self.target().await? {
+            Some(_) if self.if_absent => Err(already_exists()),
+            Some(object) if object.size == self.size && persisted < self.size => Ok(object),
+            _ => Err(offset_invalid(persisted)),
         }
     }
 
