@@ -122,6 +122,7 @@ mod descriptor;
 mod descriptors;
 mod driver;
 mod error;
+pub mod flat;
 mod handshake;
 mod health;
 mod launch;

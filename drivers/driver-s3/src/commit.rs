@@ -11,12 +11,11 @@ use driver_kit::{Error, ErrorKind, Info, Path, Result};
 
 use crate::bucket::Object;
 use crate::error::{already_exists, no_session, offset_invalid};
-use crate::keys::Area;
 use crate::opening::Staged;
 use crate::parts::Part;
 use crate::records::{Name, Records};
 use crate::session::Session;
-use crate::store::Store;
+use crate::store::{SESSIONS, Store};
 use crate::uploads::{Completion, Upload};
 
 /// What is to be published, and where.
@@ -144,7 +143,7 @@ impl Publication<'_> {
 
     /// Whether the upload lies where no path is.
     fn is_own(&self, upload: &Upload) -> bool {
-        upload.key.starts_with(&self.store.keys.own(Area::Sessions, self.path))
+        upload.key.starts_with(&self.store.keys.own(SESSIONS, self.path))
     }
 
     /// The answer when there is no session: it was committed, or never can be.

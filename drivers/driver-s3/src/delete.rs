@@ -1,12 +1,12 @@
 //! Delete: content, trees of it, and the write sessions there.
 
+use driver_kit::flat::Keys;
 use driver_kit::{Error, ErrorKind, Path, Result};
 use futures::try_join;
 
 use crate::bucket::PageRequest;
-use crate::keys::{Area, Keys};
 use crate::records::Claim;
-use crate::store::Store;
+use crate::store::{SESSIONS, Store};
 
 /// Keys of one page.
 const PAGE: usize = 1000;
@@ -15,7 +15,7 @@ impl Store {
     pub(crate) async fn delete(&self, path: &Path, recursive: bool) -> Result<()> {
         let key = self.keys.content(path);
         if !recursive {
-            let own = self.keys.own(Area::Sessions, path);
+            let own = self.keys.own(SESSIONS, path);
             let ((), has_session) = try_join!(self.check_no_prefix(path, &key), self.bucket.has_any(&own))?;
             if has_session {
                 self.end_sessions(path, &own).await?;
@@ -23,7 +23,7 @@ impl Store {
             return self.bucket.delete(&key).await;
         }
         // The sessions first: what one of them publishes meanwhile is then deleted with the rest.
-        self.end_sessions(path, &self.keys.own_below(Area::Sessions, path)).await?;
+        self.end_sessions(path, &self.keys.own_below(SESSIONS, path)).await?;
         self.bucket.delete(&key).await?;
         self.delete_below(&self.keys.below(path)).await
     }

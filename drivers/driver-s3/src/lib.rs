@@ -9,7 +9,6 @@ mod commit;
 mod copy;
 mod delete;
 mod error;
-mod keys;
 mod list;
 mod moves;
 mod opening;

@@ -16,8 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::bucket::Object;
 use crate::error::not_found;
-use crate::keys::Area;
-use crate::store::Store;
+use crate::store::{MOVES, Store};
 
 /// Who died holds up the next mover for `STALE_AFTER`. Servers tell whole seconds, so what is told of an age may be wrong by
 /// one; who has not renewed his own mark for `OWN_UNTIL` deletes the source no more.
@@ -95,7 +94,7 @@ struct Turn {
 
 impl Turn {
     async fn take(store: &Arc<Store>, source: &Path) -> Result<Self> {
-        let marks = store.keys.own(Area::Moves, source);
+        let marks = store.keys.own(MOVES, source);
         let mark = format!("{marks}{:016x}", rand::random::<u64>());
         let mut wait = WAIT_FIRST;
         loop {

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use driver_kit::{Error, ErrorKind, Path, Result, invalid};
 
-use crate::keys::Area;
-use crate::store::Store;
+use crate::store::{PROBES, Store};
 use crate::uploads::Completion;
 
 impl Store {
@@ -26,7 +25,7 @@ impl Store {
     /// Whether the server heeds `If-None-Match` when it puts an object and when it completes an upload. Some ignore it,
     /// others refuse it: so objects are put twice, where nothing else is.
     pub(crate) async fn heeds_conditions(&self) -> Result<bool> {
-        let key = format!("{}{:016x}", self.keys.own(Area::Probes, &Path::root()), rand::random::<u64>());
+        let key = format!("{}{:016x}", self.keys.own(PROBES, &Path::root()), rand::random::<u64>());
         let heeded = self.heeds_conditions_at(&key).await;
         self.bucket.delete(&key).await?;
         match heeded {

@@ -16,9 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{fenced, no_session};
-use crate::keys::Area;
 use crate::parts::Numbers;
-use crate::store::Store;
+use crate::store::{SESSIONS, Store};
 use crate::uploads::Upload;
 
 const CLAIM: &str = "claim-";
@@ -118,7 +117,7 @@ impl Records {
 impl Store {
     /// What all keys of the session at `path` begin with.
     fn folder(&self, path: &Path) -> String {
-        self.keys.own(Area::Sessions, path)
+        self.keys.own(SESSIONS, path)
     }
 
     pub(crate) async fn records(&self, path: &Path) -> Result<Records> {

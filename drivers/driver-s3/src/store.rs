@@ -4,18 +4,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use driver_kit::flat::{Area, Keys};
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use tokio::sync::Semaphore;
 
 use crate::bucket::{Bucket, Object, Unread, Wanted, collect};
 use crate::error::not_found;
-use crate::keys::Keys;
 use crate::moves::Movers;
 use crate::settings::CopySettings;
 
 /// Bytes of parts that are on their way to the server at once, over all sessions.
 const TRANSFER_MAX: u64 = 128 << 20;
 const TRANSFERS_MIN: u64 = 2;
+
+/// What the driver keeps for itself of write sessions, by staging path.
+pub(crate) const SESSIONS: Area = Area("~sessions");
+/// Of moves under way, by source.
+pub(crate) const MOVES: Area = Area("~moves");
+/// Of trying out what the server can do.
+pub(crate) const PROBES: Area = Area("~probes");
 
 pub(crate) struct Store {
     pub(crate) bucket: Bucket,

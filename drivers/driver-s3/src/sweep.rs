@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 use driver_kit::Result;
 
 use crate::bucket::PageRequest;
-use crate::keys::Area;
-use crate::store::Store;
+use crate::store::{MOVES, PROBES, Store};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pages of uploads of one sweep: the rest waits for the next, so that it never takes long.
@@ -34,7 +33,7 @@ pub(crate) fn sweep_in_background(store: &Arc<Store>, age: Duration) {
 
 impl Store {
     async fn sweep(&self, age: Duration) -> Result<usize> {
-        for area in [Area::Moves, Area::Probes] {
+        for area in [MOVES, PROBES] {
             self.delete_old_marks(&self.keys.area(area)).await?;
         }
         self.abort_older_than(age).await

@@ -3,8 +3,10 @@
 //! One module per part. A part installs and starts what it needs, and takes down what it started; a tool that cannot be
 //! had is a failure, never a skip.
 
+mod azure;
 mod buildkit;
 mod clients;
+mod cloud;
 mod conformance;
 mod docker;
 mod faults;
@@ -46,6 +48,8 @@ pub(crate) enum Part {
     Releases,
     /// The S3 driver on a server that is not ours: judged by the conformance suite, and behind the registry.
     S3,
+    /// The Azure driver on the emulator of the service: judged by the conformance suite, and behind the registry.
+    Azure,
     /// What others take: the crates that can be published, the systemd unit, the container image.
     Package,
 }
@@ -80,6 +84,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Vendors => vendors::check(&workshop, &mut report),
             Part::Releases => releases::check(&workshop, &mut report),
             Part::S3 => s3::check(&workshop, &mut report),
+            Part::Azure => azure::check(&workshop, &mut report),
             Part::Package => package::check(&workshop, &mut report),
         }
     }

@@ -80,3 +80,28 @@ impl Go {
         Ok(())
     }
 }
+
+/// Packages of npm, at one version each.
+pub(super) struct Npm {
+    pub(super) name: &'static str,
+    pub(super) packages: &'static [&'static str],
+}
+
+impl Npm {
+    /// Installs the packages once and gives the folder that has them below `node_modules`.
+    pub(super) fn install(&self, workshop: &Workshop) -> Outcome<PathBuf> {
+        let folder = workshop.kept(&format!("{}-{}", self.name, self.packages.join("-").replace('@', "-")));
+        let done = folder.join("done");
+        if done.exists() {
+            return Ok(folder);
+        }
+        require(&[Debian { program: "npm", package: "npm" }])?;
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("package.json"), "{}")?;
+        let mut install = bounded(900, "npm");
+        install.args(["install", "--no-audit", "--no-fund", "--no-save", "--foreground-scripts"]).args(self.packages);
+        run(install.current_dir(&folder))?;
+        std::fs::write(done, "")?;
+        Ok(folder)
+    }
+}

@@ -18,12 +18,13 @@ const fn sees(name: &'static str, shipped: &'static [&'static str], tests: &'sta
 }
 
 /// A new arrow is a decision: it comes with a record in docs/decisions.
-const SIGHTS: [Sight; 9] = [
+const SIGHTS: [Sight; 10] = [
     sees("storagedriver-proto", &[], &[]),
     sees("driver-kit", &["storagedriver-proto"], &[]),
     sees("driver-memory", &["driver-kit"], &["storagedriver-proto", "driver-testsuite"]),
     sees("driver-filesystem", &["driver-kit"], &["storagedriver-proto", "driver-testsuite"]),
     sees("driver-s3", &["driver-kit"], &["storagedriver-proto", "driver-testsuite"]),
+    sees("driver-azure", &["driver-kit"], &["storagedriver-proto", "driver-testsuite"]),
     sees("driver-testsuite", &["storagedriver-proto"], &[]),
     sees("oci", &[], &[]),
     sees(

@@ -1,78 +1,71 @@
-//! [`Keys`]: which key of the bucket stands for what. Nothing else makes a key or takes one apart.
+//! [`Keys`]: which key stands for what. Nothing else makes a key or takes one apart.
 //!
 //! Content at `/a/b` has the key `a/b` below the root, as distribution has it. What the driver keeps for itself has keys
 //! with a component that begins with `~`, which no path can have: they collide with nothing, and no listing shows them.
 
-use driver_kit::Path;
+use storagedriver_proto::Path;
 
-/// Longest path that stands in one of the driver's own keys as it is: a key has at most 1024 bytes, and a root and a name
+/// Longest path that stands in one of the driver's own keys as it is: keys have at most 1024 bytes, and a root and a name
 /// must fit beside it.
 const VERBATIM_MAX: usize = 768;
 
-/// What the driver keeps for itself, by purpose.
+/// What a driver keeps for itself for one purpose: the first component of its keys, which begins with `~`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Area {
-    /// Of write sessions, by staging path.
-    Sessions,
-    /// Of moves under way, by source.
-    Moves,
-    /// Of trying out what the server can do.
-    Probes,
-}
+pub struct Area(pub &'static str);
 
 /// The keys of one store.
 #[derive(Debug, Clone)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// Empty, or ending with `/`.
     root: String,
 }
 
 impl Keys {
     /// Of a store below `rootdirectory`, whose outer slashes mean nothing.
-    pub(crate) fn new(rootdirectory: &str) -> Self {
+    pub fn new(rootdirectory: &str) -> Self {
         let root = rootdirectory.trim_matches('/');
         Keys { root: if root.is_empty() { String::new() } else { format!("{root}/") } }
     }
 
+    /// Of a store whose keys all begin with just this.
+    pub fn beginning_with(root: &str) -> Self {
+        Keys { root: root.to_owned() }
+    }
+
     /// What all keys of the store begin with.
-    pub(crate) fn root(&self) -> &str {
+    pub fn root(&self) -> &str {
         &self.root
     }
 
     /// The key of the content at `path`.
-    pub(crate) fn content(&self, path: &Path) -> String {
+    pub fn content(&self, path: &Path) -> String {
         format!("{}{}", self.root, &path.as_str()[1..])
     }
 
     /// What the keys of all content below `path` begin with, and no others.
-    pub(crate) fn below(&self, path: &Path) -> String {
+    pub fn below(&self, path: &Path) -> String {
         if path.is_root() { self.root.clone() } else { format!("{}/", self.content(path)) }
     }
 
     /// What the driver's own keys for exactly `path` begin with.
-    pub(crate) fn own(&self, area: Area, path: &Path) -> String {
+    pub fn own(&self, area: Area, path: &Path) -> String {
         format!("{}~", self.own_folder(area, path))
     }
 
     /// What the driver's own keys for `path` and all paths below it begin with. Some may be those of other paths where
     /// the path is too long to be told apart: see [`own_is_at_or_below`](Self::own_is_at_or_below).
-    pub(crate) fn own_below(&self, area: Area, path: &Path) -> String {
+    pub fn own_below(&self, area: Area, path: &Path) -> String {
         format!("{}{}/", self.area(area), short(path))
     }
 
     /// Whether what [`own_below`](Self::own_below) begins holds nothing of other paths.
-    pub(crate) fn own_is_at_or_below(path: &Path) -> bool {
+    pub fn own_is_at_or_below(path: &Path) -> bool {
         path.as_str().len() <= VERBATIM_MAX
     }
 
     /// What all keys of `area` begin with.
-    pub(crate) fn area(&self, area: Area) -> String {
-        let name = match area {
-            Area::Sessions => "~sessions",
-            Area::Moves => "~moves",
-            Area::Probes => "~probes",
-        };
-        format!("{}{name}/", self.root)
+    pub fn area(&self, area: Area) -> String {
+        format!("{}{}/", self.root, area.0)
     }
 
     fn own_folder(&self, area: Area, path: &Path) -> String {
@@ -103,7 +96,9 @@ mod tests {
 
     use super::*;
 
-    /// Longest key of a bucket, in bytes.
+    const SESSIONS: Area = Area("~sessions");
+
+    /// Longest key that stores take, in bytes.
     const KEY_MAX: usize = 1024;
 
     fn path(text: &str) -> Path {
@@ -120,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_has_keys_that_a_bucket_takes() {
+    fn the_longest_path_has_keys_that_stores_take() {
         let longest = path(&"/0123".repeat(KEY_MAX / 5));
         let keys = Keys::new(&"r".repeat(100));
-        assert!(keys.own(Area::Sessions, &longest).len() < KEY_MAX - 100);
+        assert!(keys.own(SESSIONS, &longest).len() < KEY_MAX - 100);
     }
 
     /// Paths of a few short components, so that they often begin alike, and some that are too long.
@@ -138,10 +133,10 @@ mod tests {
         #[test]
         fn keys_are_below_each_other_as_paths_are(one in paths(), other in paths()) {
             let keys = Keys::new("root");
-            let (below, own) = (keys.below(&other), keys.own(Area::Sessions, &one));
+            let (below, own) = (keys.below(&other), keys.own(SESSIONS, &one));
             prop_assert_eq!(keys.content(&one).starts_with(&below), one.is_below(&other));
-            prop_assert_eq!(own == keys.own(Area::Sessions, &other), one == other);
-            let covered = own.starts_with(&keys.own_below(Area::Sessions, &other));
+            prop_assert_eq!(own == keys.own(SESSIONS, &other), one == other);
+            let covered = own.starts_with(&keys.own_below(SESSIONS, &other));
             let wanted = one == other || one.is_below(&other);
             prop_assert!(covered || !wanted);
             prop_assert!(!covered || wanted || !Keys::own_is_at_or_below(&other));
