@@ -10,7 +10,7 @@ use driver_kit::Path;
 use driver_kit::limits::PATH_MAX;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir, openat, statat};
-use rustix::io;
+use rustix::io::{self, Errno};
 
 use crate::root::{FOLDER, present};
 
@@ -31,7 +31,11 @@ pub(crate) fn visit_all<Fd: AsFd>(
     let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
     let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
-        let entry = entry?;
+        let entry = match entry {
+            // The folder was removed since it was opened, and has nothing any more.
+            Err(Errno::NOENT) => break,
+            entry => entry?,
+        };
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
@@ -103,6 +107,20 @@ mod tests {
     use rustix::fs::CWD;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_removed_while_it_is_open_is_empty() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("gone")).unwrap();
+        let folder = openat(CWD, place.path().join("gone"), FOLDER, Mode::empty()).unwrap();
+        fs::remove_dir(place.path().join("gone")).unwrap();
+        let mut seen = 0;
+        let visited = visit_all(&folder, SHORT, |_, _| {
+            seen += 1;
+            Ok(ControlFlow::Continue(()))
+        });
+        assert_eq!((visited, seen), (Ok(()), 0));
+    }
 
     #[test]
     fn only_content_makes_a_folder_occupied() {
