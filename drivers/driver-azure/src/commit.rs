@@ -12,9 +12,7 @@ use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use crate::blocks::{Id, Runs, tail_id};
 use crate::container::{Condition, Object};
 use crate::copy::Uncopied;
-use crate::error::{
-    Failure, already_exists, changing, is_condition, is_lost_block, is_other_type, no_session, offset_invalid,
-};
+use crate::error::{Failure, changing, is_condition, is_lost_block, is_other_type};
 use crate::records::Kept;
 use crate::session::Session;
 use crate::store::Store;
@@ -59,14 +57,11 @@ impl Store {
 
 impl Publication<'_> {
     async fn publish_session(&self, session: Option<&mut Session>) -> Result<Object> {
-        let kept = self.store.record(self.path).await?.ok_or_else(no_session)?;
+        let kept = self.store.record(self.path).await?.ok_or_else(Error::no_session)?;
         // Another process may have taken over the session that is open in this one: what it has counts.
-        let session = session.filter(|session| session.owner() == kept.record.owner);
+        let session = session.filter(|session| session.parts().owner() == kept.record.owner);
         let staged = match session {
-            Some(session) => {
-                let (runs, tail) = session.staged();
-                Staged { runs, tail, is_committed: false }
-            }
+            Some(session) => Staged { runs: session.parts().runs(), tail: session.tail(), is_committed: false },
             None => {
                 let held = self.store.held(&kept.record).await?;
                 Staged { runs: held.runs, tail: Bytes::new(), is_committed: held.is_committed }
@@ -92,9 +87,9 @@ impl Publication<'_> {
     /// The session has other bytes than are to be published: an earlier Commit may have come to its end but for the record.
     async fn without_bytes(&self, persisted: u64) -> Result<Object> {
         match self.target().await? {
-            Some(_) if self.if_absent => Err(already_exists()),
+            Some(_) if self.if_absent => Err(Error::already_exists()),
             Some(object) if object.size == self.size && persisted < self.size => Ok(object),
-            _ => Err(offset_invalid(persisted)),
+            _ => Err(Error::offset_invalid(persisted)),
         }
     }
 
@@ -113,7 +108,7 @@ impl Publication<'_> {
             Err(failure) if self.if_absent && is_condition(&failure) => {
                 let is_ours = self.store.container.blocks(&self.key).await?.committed == ids;
                 let object = if is_ours { self.committed().await? } else { None };
-                object.ok_or_else(already_exists)
+                object.ok_or_else(Error::already_exists)
             }
             Err(failure) if is_lost_block(&failure) => self.without_blocks(kept).await,
             committed => committed.map_err(changing),
@@ -123,7 +118,7 @@ impl Publication<'_> {
     /// The blocks lie elsewhere: they become an object there, and that is copied.
     async fn publish_from(&self, kept: &Kept, key: &str, staged: Staged) -> Result<Object> {
         match self.target().await? {
-            Some(_) if self.if_absent => return Err(already_exists()),
+            Some(_) if self.if_absent => return Err(Error::already_exists()),
             // Spares a copy of what is there already, as the contract allows.
             Some(object) if object.size == self.size => return Ok(object),
             _ => {}
@@ -180,12 +175,12 @@ impl Publication<'_> {
             return Ok(object);
         }
         let held = self.store.held(&kept.record).await?;
-        Err(offset_invalid(held.runs.len() * kept.record.part))
+        Err(Error::offset_invalid(held.runs.len() * kept.record.part))
     }
 
     fn refused(&self, failure: Failure) -> Error {
         if self.if_absent && (is_condition(&failure) || is_other_type(&failure)) {
-            return already_exists();
+            return Error::already_exists();
         }
         changing(failure)
     }

@@ -14,12 +14,13 @@ use azure_core::http::{
 use azure_storage_blob::BlobClient;
 use azure_storage_blob::models::{BlobClientDeleteOptions, BlockBlobClientUploadOptions, DeleteSnapshotsOptionType};
 use bytes::Bytes;
+use driver_kit::flat::{PageRequest, Unread};
 use driver_kit::{Error, ErrorKind, Info, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
 use crate::client::Clients;
-use crate::error::{Failure, changing, is_condition, is_missing, is_other_type, not_found, reading, status};
+use crate::error::{Failure, changing, is_condition, is_missing, is_other_type, reading, status};
 use crate::listing::{self, Listed};
 use crate::patience::bulk;
 use crate::settings::Settings;
@@ -31,7 +32,7 @@ const DELETIONS: usize = 16;
 /// A content of more than this takes time to send.
 const SMALL: usize = 4 << 20;
 /// How long who wants bytes waits for some.
-pub(crate) const STALL: Duration = Duration::from_secs(20);
+const STALL: Duration = Duration::from_secs(20);
 const ONE: NonZero<usize> = NonZero::<usize>::MIN;
 
 /// The container of a store.
@@ -86,33 +87,12 @@ pub(crate) enum Wanted<'a> {
     },
 }
 
-/// Why there are no bytes to read.
-pub(crate) enum Unread {
-    Missing,
-    OtherVersion,
-    /// The range lies beyond the end, or the object is empty.
-    BeyondEnd,
-    Failed(Error),
-}
-
 /// What must be at a key for it to be changed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Condition<'a> {
     Any,
     Absent,
     Version(&'a str),
-}
-
-/// Which keys to list.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PageRequest<'a> {
-    pub(crate) prefix: &'a str,
-    /// Keys that go on after the next `/` are told as one prefix.
-    pub(crate) delimited: bool,
-    /// A key that need not exist, before which there is nothing of interest.
-    pub(crate) start: Option<&'a str>,
-    pub(crate) marker: Option<&'a str>,
-    pub(crate) limit: usize,
 }
 
 impl CopyState {
@@ -182,12 +162,6 @@ impl Condition<'_> {
 impl From<bool> for Condition<'_> {
     fn from(if_absent: bool) -> Self {
         if if_absent { Condition::Absent } else { Condition::Any }
-    }
-}
-
-impl From<Error> for Unread {
-    fn from(error: Error) -> Self {
-        Unread::Failed(error)
     }
 }
 
@@ -312,7 +286,7 @@ impl Container {
     pub(crate) async fn list(&self, page: &PageRequest<'_>) -> Result<Listed> {
         let knows_start = self.knows_start.load(Ordering::Relaxed);
         match self.try_list(page, knows_start).await {
-            Err(failure) if knows_start && page.start.is_some() && status(&failure) == 400 => {
+            Err(failure) if knows_start && page.start_after.is_some() && status(&failure) == 400 => {
                 self.knows_start.store(false, Ordering::Relaxed);
                 self.try_list(page, false).await.map_err(reading)?
             }
@@ -334,9 +308,9 @@ impl Container {
         let mut query = url.query_pairs_mut();
         query.extend_pairs([("restype", "container"), ("comp", "list"), ("include", "copy"), ("maxresults", &limit)]);
         let delimiter = page.delimited.then_some("/");
-        let start = page.start.filter(|_| knows_start);
+        let start = page.start_after.filter(|_| knows_start);
         let prefix = Some(page.prefix).filter(|prefix| !prefix.is_empty());
-        let rest = [("prefix", prefix), ("delimiter", delimiter), ("startFrom", start), ("marker", page.marker)];
+        let rest = [("prefix", prefix), ("delimiter", delimiter), ("startFrom", start), ("marker", page.token)];
         query.extend_pairs(rest.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
         drop(query);
         url
@@ -346,7 +320,7 @@ impl Container {
     pub(crate) async fn has_any(&self, prefix: &str) -> Result<bool> {
         let mut marker = None;
         loop {
-            let page = PageRequest { prefix, limit: 1, marker: marker.as_deref(), ..PageRequest::default() };
+            let page = PageRequest { prefix, limit: 1, token: marker.as_deref(), ..PageRequest::default() };
             let listed = self.list(&page).await?;
             if listed.objects.iter().any(|(_, object)| object.is_whole()) {
                 return Ok(true);
@@ -384,18 +358,6 @@ fn unread(failure: Failure) -> Unread {
         412 => Unread::OtherVersion,
         416 => Unread::BeyondEnd,
         _ => Unread::Failed(reading(failure)),
-    }
-}
-
-impl Unread {
-    /// Where it can mean nothing but itself.
-    pub(crate) fn into_error(self) -> Error {
-        match self {
-            Unread::Missing => not_found(),
-            Unread::OtherVersion => Error::new(ErrorKind::VersionMismatch, "the content has changed"),
-            Unread::BeyondEnd => Error::new(ErrorKind::Internal, "the Azure server does not find the range"),
-            Unread::Failed(error) => error,
-        }
     }
 }
 

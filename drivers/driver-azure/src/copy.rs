@@ -13,7 +13,7 @@ use driver_kit::{Error, ErrorKind, Result};
 use tokio::time::sleep;
 
 use crate::container::{Condition, Container, CopyState, Object, Progress, quoted};
-use crate::error::{Failure, changing, code, is_busy, is_condition, is_missing, is_other_type, not_found};
+use crate::error::{Failure, changing, code, is_busy, is_condition, is_missing, is_other_type};
 use crate::patience::brief;
 use crate::settings::CopySettings;
 use crate::store::Store;
@@ -164,11 +164,11 @@ fn uncopied(failure: Failure) -> Uncopied {
     }
     let error = match code(&failure) {
         // Azure says so of a source that is not there, and 404 of a container.
-        "CannotVerifyCopySource" => not_found().with_source(failure),
-        "BlobAlreadyExists" => crate::error::already_exists(),
+        "CannotVerifyCopySource" => Error::not_found().with_source(failure),
+        "BlobAlreadyExists" => Error::already_exists(),
         "SourceConditionNotMet" => Error::new(ErrorKind::VersionMismatch, "the content has changed"),
         _ if is_condition(&failure) => Error::new(ErrorKind::VersionMismatch, "the content has changed"),
-        _ if is_missing(&failure) => not_found(),
+        _ if is_missing(&failure) => Error::not_found(),
         _ => changing(failure),
     };
     Uncopied::Failed(error)

@@ -1,10 +1,9 @@
 //! Delete: content, trees of it, and the write sessions there.
 
-use driver_kit::flat::Keys;
+use driver_kit::flat::{Keys, PageRequest};
 use driver_kit::{Error, ErrorKind, Path, Result};
 use futures::try_join;
 
-use crate::container::PageRequest;
 use crate::records::Kept;
 use crate::store::{SESSIONS, Store};
 
@@ -30,7 +29,7 @@ impl Store {
     async fn delete_below(&self, prefix: &str) -> Result<()> {
         let mut marker = None;
         loop {
-            let page = PageRequest { prefix, marker: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
+            let page = PageRequest { prefix, token: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
             let listed = self.container.list(&page).await?;
             let keys: Vec<String> = listed.objects.into_iter().map(|(key, _)| key).collect();
             self.container.delete_all(&keys).await?;
@@ -69,8 +68,7 @@ impl Store {
         let prefix = self.keys.own_below(SESSIONS, path);
         let mut marker = None;
         loop {
-            let page =
-                PageRequest { prefix: &prefix, marker: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
+            let page = PageRequest { prefix: &prefix, token: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
             let listed = self.container.list(&page).await?;
             for (key, _) in &listed.objects {
                 self.end_if_at_or_below(path, key).await?;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::container::{Condition, Object};
 use crate::copy::Uncopied;
-use crate::error::{changing, is_missing, not_found, status};
+use crate::error::{changing, is_missing, status};
 use crate::store::Store;
 
 /// In seconds: the shortest that Azure gives. Who died holds up others for as long.
@@ -48,7 +48,7 @@ impl Store {
     }
 
     async fn rename_under(self: &Arc<Self>, lease: &Lease, from: &str, to: &str) -> Result<Object, Uncopied> {
-        let object = self.container.head(from).await?.ok_or_else(not_found)?;
+        let object = self.container.head(from).await?.ok_or_else(Error::not_found)?;
         let copied = self.copy(from, &object, to, Condition::Any).await?;
         match self.container.delete_if(from, Condition::Any, Some(&lease.id)).await {
             Ok(true) => Ok(copied),
@@ -82,7 +82,7 @@ impl Lease {
         let options = BlobClientAcquireLeaseOptions { proposed_lease_id: Some(id.clone()), ..Default::default() };
         match store.container.object(key).acquire_lease(LEASE, Some(options)).await {
             Ok(_) => Ok(Lease { store: Arc::clone(store), key: key.to_owned(), id, is_over: false }),
-            Err(failure) if is_missing(&failure) => Err(not_found()),
+            Err(failure) if is_missing(&failure) => Err(Error::not_found()),
             Err(failure) => Err(changing(failure)),
         }
     }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use driver_kit::{Error, ErrorKind, Path, Result};
 
 use crate::blocks::{Runs, id};
-use crate::error::{no_session, offset_invalid};
 use crate::records::Record;
-use crate::session::Session;
+use crate::session::{OwnBlocks, Session};
 use crate::store::Store;
 
 /// Attempts to become the owner among many that open a session at once.
@@ -27,7 +26,7 @@ impl Store {
             let older = self.record(path).await?;
             let record = match &older {
                 Some(older) if offset > 0 => self.continued(path, &older.record, offset).await?,
-                None if offset > 0 => return Err(no_session()),
+                None if offset > 0 => return Err(Error::no_session()),
                 _ => self.new_record(path),
             };
             let read = older.as_ref().map(|older| older.etag.as_str());
@@ -36,7 +35,7 @@ impl Store {
             if let Some(key) = left {
                 self.give_up_blocks(&key).await?;
             }
-            return Ok(Session::new(Arc::clone(self), path.clone(), kept, target.cloned()));
+            return Ok(Session::new(OwnBlocks::new(Arc::clone(self), path.clone(), kept, target.cloned())));
         }
         let kind = ErrorKind::Unavailable { may_have_happened: true };
         Err(Error::new(kind, "too many callers open this session at once"))
@@ -53,7 +52,7 @@ impl Store {
         // Blocks of another size came from another configuration: nobody can go on in steps that are promised now.
         let count = if older.part == self.part { held.runs.len() } else { 0 };
         if offset > count * self.part || !offset.is_multiple_of(self.part) {
-            return Err(offset_invalid(count * self.part));
+            return Err(Error::offset_invalid(count * self.part));
         }
         let runs = held.runs.first(offset / self.part);
         Ok(Record { key: older.key.clone(), runs, ..self.new_record(path) })

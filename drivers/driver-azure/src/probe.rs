@@ -1,9 +1,9 @@
 //! What the container has and can do, found out when the store is opened.
 
-use driver_kit::flat::Keys;
+use driver_kit::flat::{Keys, PageRequest};
 use driver_kit::{Error, ErrorKind, Result, invalid};
 
-use crate::container::{Container, PageRequest, header};
+use crate::container::{Container, header};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -67,7 +67,7 @@ impl Container {
             let page = PageRequest {
                 prefix: root,
                 delimited: true,
-                marker: marker.as_deref(),
+                token: marker.as_deref(),
                 limit: 1000,
                 ..PageRequest::default()
             };

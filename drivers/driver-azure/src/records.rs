@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Runs;
 use crate::container::Condition;
-use crate::error::{changing, fenced, is_condition, is_missing, no_session};
+use crate::error::{changing, is_condition, is_missing};
 use crate::store::{SESSIONS, Store, TARGETS};
 
 const RECORD: &str = "record";
@@ -97,8 +97,8 @@ impl Store {
     pub(crate) async fn check(&self, path: &Path, etag: &str) -> Result<()> {
         match self.container.head(&self.record_key(path)).await? {
             Some(object) if object.etag == etag => Ok(()),
-            Some(_) => Err(fenced()),
-            None => Err(no_session()),
+            Some(_) => Err(Error::fenced()),
+            None => Err(Error::no_session()),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use driver_kit::flat::{Area, Keys};
+use driver_kit::flat::{Area, Keys, Unread};
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use tokio::sync::Semaphore;
 
-use crate::container::{Condition, Container, Unread, Wanted, collect};
-use crate::error::{already_exists, changing, is_condition, is_other_type, not_found};
+use crate::container::{Condition, Container, Wanted, collect};
+use crate::error::{changing, is_condition, is_other_type};
 use crate::settings::CopySettings;
 
 /// What the driver keeps for itself of write sessions, by staging path.
@@ -42,7 +42,7 @@ impl Store {
             return Ok(object.info());
         }
         // Also tells whether there is a container at all.
-        if self.container.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(not_found()) }
+        if self.container.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(Error::not_found()) }
     }
 
     pub(crate) async fn get(&self, path: &Path, max: usize) -> Result<(Info, Bytes)> {
@@ -58,7 +58,9 @@ impl Store {
         let put = self.container.put_over(&self.keys.content(path), content, Condition::from(if_absent)).await;
         match put {
             Ok(object) => Ok(object.info()),
-            Err(failure) if if_absent && (is_condition(&failure) || is_other_type(&failure)) => Err(already_exists()),
+            Err(failure) if if_absent && (is_condition(&failure) || is_other_type(&failure)) => {
+                Err(Error::already_exists())
+            }
             Err(failure) => Err(changing(failure)),
         }
     }

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use driver_kit::flat::PageRequest;
 use driver_kit::{Path, Result};
 
-use crate::container::PageRequest;
 use crate::store::{SESSIONS, Store, TARGETS};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,7 +40,7 @@ impl Store {
             let (prefix, mut marker) = (self.keys.area(area), None);
             for _ in 0..PAGES_MAX {
                 let page =
-                    PageRequest { prefix: &prefix, marker: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
+                    PageRequest { prefix: &prefix, token: marker.as_deref(), limit: PAGE, ..PageRequest::default() };
                 let listed = self.container.list(&page).await?;
                 for (key, _) in listed.objects.iter().filter(|(_, object)| is_old(object.modified)) {
                     self.take_away(key).await?;

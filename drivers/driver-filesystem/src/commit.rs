@@ -8,7 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, Stat, fstat, fsync, openat, unlinkat};
 use rustix::io;
 
-use crate::error::{no_session, not_found, offset_invalid, writing};
+use crate::error::{not_found, writing};
 use crate::info::{content, size, stamp};
 use crate::put::Source;
 use crate::read::content_of;
@@ -74,7 +74,7 @@ impl Store {
 
     /// A commit that was killed after the rename is done once the target is durable.
     fn committed_before(&self, target: &Path, length: u64) -> Result<Published> {
-        let there = self.content_of_length(target, length)?.ok_or_else(no_session)?;
+        let there = self.content_of_length(target, length)?.ok_or_else(Error::no_session)?;
         self.make_durable(&there, target)
     }
 
@@ -105,7 +105,7 @@ impl Store {
 fn staged_of_length<'a>(place: Option<&'a Source<'a>>, length: u64) -> Result<Option<(&'a Source<'a>, OwnedFd)>> {
     let Some(place) = place else { return Ok(None) };
     match find_staged(place)? {
-        Some((_, stat)) if size(&stat) != length => Err(offset_invalid(size(&stat))),
+        Some((_, stat)) if size(&stat) != length => Err(Error::offset_invalid(size(&stat))),
         found => Ok(found.map(|(file, _)| (place, file))),
     }
 }

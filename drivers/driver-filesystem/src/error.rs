@@ -69,21 +69,6 @@ pub(crate) fn shortened() -> Error {
     Error::new(ErrorKind::Corrupt, "the content is shorter than its size")
 }
 
-/// The writer is not the newest of its session.
-pub(crate) fn fenced() -> Error {
-    Error::new(ErrorKind::Fenced, "a newer writer has opened this session")
-}
-
-/// There is no such write session.
-pub(crate) fn no_session() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no write session at this path: it was committed or deleted")
-}
-
-/// The session or content has `persisted` bytes, and the call wanted something else.
-pub(crate) fn offset_invalid(persisted: u64) -> Error {
-    Error::new(ErrorKind::OffsetInvalid { persisted }, format!("there are {persisted} bytes at this path"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

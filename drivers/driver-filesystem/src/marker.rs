@@ -7,12 +7,12 @@
 //! make another, and publish what is still being written. A writer that has the removed one open sees that it has no name
 //! any more. The folder is part of the upload's own, and goes with it.
 
-use driver_kit::Result;
+use driver_kit::{Error, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::{self, Errno};
 
-use crate::error::{fenced, no_session, writing};
+use crate::error::writing;
 use crate::positional::{read_up_to, write_all};
 use crate::root::{FOLDER, WRITABLE, present};
 use crate::workspace::{OWN_FILE, OWN_FOLDER};
@@ -64,7 +64,7 @@ impl Locked {
         }
         self.set([0; MARK_LENGTH].into()).map_err(writing)?;
         work().inspect_err(|_| {
-            // A mark that cannot be given back leaves the writers fenced, and the session to the next who opens it.
+            // A mark that cannot be given back leaves the writers Error::fenced, and the session to the next who opens it.
             let _ = self.set(mark);
         })
     }
@@ -96,10 +96,10 @@ impl Marker {
         lock(&self.file).map_err(writing)?;
         let held = Held(&self.file);
         if !has_name(&self.file).map_err(writing)? {
-            return Err(no_session());
+            return Err(Error::no_session());
         }
         let mark = read_up_to(&self.file, 0, MARK_LENGTH).map_err(writing)?;
-        if mark == self.mark { Ok(held) } else { Err(fenced()) }
+        if mark == self.mark { Ok(held) } else { Err(Error::fenced()) }
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
         let locked = || Locked::new(&folder, "data").unwrap();
         locked().revoked_while(|| Ok(())).unwrap();
         let writer = locked().claim().unwrap();
-        assert!(locked().revoked_while(|| Err::<(), _>(no_session())).is_err());
+        assert!(locked().revoked_while(|| Err::<(), _>(Error::no_session())).is_err());
         assert_eq!(standing(&writer), None);
         locked().revoked_while(|| Ok(())).unwrap();
         assert_eq!(standing(&writer), Some(ErrorKind::Fenced));

@@ -8,7 +8,7 @@ use rustix::io;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::entries::is_occupied;
-use crate::error::{foreign, not_found, offset_invalid, reading, shortened};
+use crate::error::{foreign, not_found, reading, shortened};
 use crate::info::{content, kind, size};
 use crate::pool::Pool;
 use crate::positional::read_up_to;
@@ -65,7 +65,7 @@ impl Store {
         let (file, stat) = self.open_version(path, version)?;
         let (info, size) = (content(&stat), size(&stat));
         if range.offset > size {
-            return Err(offset_invalid(size));
+            return Err(Error::offset_invalid(size));
         }
         let end = range.length.map_or(size, |length| size.min(range.offset.saturating_add(length)));
         Ok((info, Reader { file, offset: range.offset, end }))

@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use driver_kit::{Bytes, Path, Result};
+use driver_kit::{Bytes, Error, Path, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     Advice, AtFlags, FileType, Mode, OFlags, Stat, fadvise, fdatasync, fstat, ftruncate, openat, unlinkat,
@@ -16,7 +16,7 @@ use rustix::fs::{
 use rustix::io::{self, Errno};
 
 use crate::claims::{Claim, Lost};
-use crate::error::{fenced, foreign, no_session, offset_invalid, writing};
+use crate::error::{foreign, writing};
 use crate::info::{kind, size};
 use crate::marker::{Locked, Marker};
 use crate::positional::write_all;
@@ -65,12 +65,12 @@ impl Store {
     }
 
     fn go_on(&self, path: &Path, offset: u64) -> Result<(OwnedFd, Option<Marker>)> {
-        let (folder, name) = self.existing_folder(path)?.ok_or_else(no_session)?;
+        let (folder, name) = self.existing_folder(path)?.ok_or_else(Error::no_session)?;
         let locked = self.lock_marker(path, &folder, name).map_err(writing)?;
         let place = Source { folder: &folder, name };
-        let (file, stat) = find_staged(&place)?.filter(|(_, stat)| stat.st_nlink == 1).ok_or_else(no_session)?;
+        let (file, stat) = find_staged(&place)?.filter(|(_, stat)| stat.st_nlink == 1).ok_or_else(Error::no_session)?;
         if offset > size(&stat) {
-            return Err(offset_invalid(size(&stat)));
+            return Err(Error::offset_invalid(size(&stat)));
         }
         ftruncate(&file, offset).map_err(writing)?;
         Ok((file, locked.map(Locked::claim).transpose().map_err(writing)?))
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Runs `work` while nobody writes to the session at `path`, in whichever process. When it succeeds the session is over,
-    /// and all its writers are fenced; so once the file is published it must not fail. `work` is told where the staged file
+    /// and all its writers are Error::fenced; so once the file is published it must not fail. `work` is told where the staged file
     /// is, if it is anywhere.
     pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce(Option<&Source<'_>>) -> Result<T>) -> Result<T> {
         self.writer()?;
@@ -158,7 +158,7 @@ impl Staged {
         }
         // Nobody takes the session over before a file that failed is gone: it would be told of no failure.
         self.as_newest(|| fdatasync(&self.file).inspect_err(|_| self.store.discard_staged(&self.path)))?;
-        let (folder, _) = self.store.existing_folder(&self.path)?.ok_or_else(no_session)?;
+        let (folder, _) = self.store.existing_folder(&self.path)?.ok_or_else(Error::no_session)?;
         self.store.settle(&split(&self.path)?.0, &folder)?;
         self.as_newest(|| Ok(()))?;
         self.is_unsynced.store(false, Ordering::Relaxed);
@@ -173,8 +173,8 @@ impl Staged {
     /// Runs `work` while nobody can take the session over. A file without a name is that of a deleted session.
     fn as_newest(&self, work: impl FnOnce() -> io::Result<()>) -> Result<()> {
         let _claim = self.claim.hold().map_err(|lost| match lost {
-            Lost::Superseded => fenced(),
-            Lost::Over => no_session(),
+            Lost::Superseded => Error::fenced(),
+            Lost::Over => Error::no_session(),
         })?;
         let _marker = match &self.marker {
             Some(marker) => Some(marker.hold()?),
@@ -182,7 +182,7 @@ impl Staged {
         };
         work().map_err(writing)?;
         let has_name = fstat(&self.file).map_err(writing)?.st_nlink > 0;
-        if has_name { Ok(()) } else { Err(no_session()) }
+        if has_name { Ok(()) } else { Err(Error::no_session()) }
     }
 
     fn begin_writeback(&self, offset: u64, length: u64) {

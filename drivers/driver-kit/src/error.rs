@@ -79,6 +79,36 @@ impl Error {
         self
     }
 
+    /// There is no content at the path.
+    pub fn not_found() -> Self {
+        Error::new(ErrorKind::NotFound, "there is no content at this path")
+    }
+
+    /// There is no such write session: there never was, or it was committed or deleted.
+    pub fn no_session() -> Self {
+        Error::new(ErrorKind::NotFound, "there is no write session at this path: it was committed or deleted")
+    }
+
+    /// The writer is not the newest of its session.
+    pub fn fenced() -> Self {
+        Error::new(ErrorKind::Fenced, "a newer writer has opened this session")
+    }
+
+    /// There is content at the path of a change that was to be made only where there is none.
+    pub fn already_exists() -> Self {
+        Error::new(ErrorKind::AlreadyExists, "there is content at this path")
+    }
+
+    /// The stored version is another one than was asked for.
+    pub fn changed() -> Self {
+        Error::new(ErrorKind::VersionMismatch, "the content has changed")
+    }
+
+    /// The session or the content has `persisted` bytes, and the call wanted something else.
+    pub fn offset_invalid(persisted: u64) -> Self {
+        Error::new(ErrorKind::OffsetInvalid { persisted }, format!("there are {persisted} bytes at this path"))
+    }
+
     /// What the registry acts on.
     pub fn kind(&self) -> ErrorKind {
         self.kind

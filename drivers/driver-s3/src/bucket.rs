@@ -12,12 +12,11 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
+use driver_kit::flat::{PageRequest, Unread};
 use driver_kit::{Error, ErrorKind, Info, RedirectMethod, Result};
 use tokio::time::sleep;
 
-use crate::error::{
-    Intent, already_exists, code, failed, given, is_condition, is_missing, is_unknown, judge, not_found, status,
-};
+use crate::error::{Intent, code, failed, given, is_condition, is_missing, is_unknown, judge, status};
 use crate::settings::{ObjectSettings, Settings};
 
 /// Most keys of one request to delete, or of one page.
@@ -60,18 +59,9 @@ pub(crate) enum Wanted<'a> {
     Whole,
     /// In the form of the header, and only of this version.
     Range {
-        range: String,
+        range: &'a str,
         etag: Option<&'a str>,
     },
-}
-
-/// Why there are no bytes to read.
-pub(crate) enum Unread {
-    Missing,
-    OtherVersion,
-    /// The range lies beyond the end, or the object is empty.
-    BeyondEnd,
-    Failed(Error),
 }
 
 /// One page of keys.
@@ -93,12 +83,6 @@ impl Object {
         let size = u64::try_from(given(size, "a size")?).unwrap_or_default();
         let modified = given(modified.and_then(|time| SystemTime::try_from(time).ok()), "a time")?;
         Ok(Object { size, modified, etag: given(etag, "an ETag")? })
-    }
-}
-
-impl From<Error> for Unread {
-    fn from(error: Error) -> Self {
-        Unread::Failed(error)
     }
 }
 
@@ -150,7 +134,7 @@ impl Bucket {
             attempts += 1;
             if attempts == CONFLICT_ATTEMPTS || status(&error) != 409 {
                 let taken = if_absent && is_condition(&error);
-                return Err(if taken { already_exists() } else { failed(error, Intent::Changing) });
+                return Err(if taken { Error::already_exists() } else { failed(error, Intent::Changing) });
             }
             // Somebody else was at it in the same moment: put it too, and may yet have failed, or deleted what was beside it
             // on a server that keeps objects in folders.
@@ -221,7 +205,7 @@ impl Bucket {
     pub(crate) async fn list(&self, page: &PageRequest<'_>) -> Result<Listed> {
         let request = self.client.list_objects_v2().bucket(&self.name).prefix(page.prefix);
         let request = request.set_delimiter(page.delimited.then(|| "/".to_owned()));
-        let request = request.set_start_after(page.start_after.map(str::to_owned));
+        let request = request.set_start_after(page.start_after.filter(|_| page.token.is_none()).map(str::to_owned));
         let request = request.set_continuation_token(page.token.map(str::to_owned));
         let limit = i32::try_from(page.limit.clamp(1, BATCH)).unwrap_or(1);
         let listed = request.max_keys(limit).send().await.map_err(|error| failed(error, Intent::Reading))?;
@@ -274,17 +258,6 @@ impl Bucket {
     }
 }
 
-/// Which keys to list.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PageRequest<'a> {
-    pub(crate) prefix: &'a str,
-    /// Keys that go on after the next `/` are told as one prefix.
-    pub(crate) delimited: bool,
-    pub(crate) start_after: Option<&'a str>,
-    pub(crate) token: Option<&'a str>,
-    pub(crate) limit: usize,
-}
-
 impl Listed {
     fn new(listed: ListObjectsV2Output) -> Result<Self> {
         let next = listed.next_continuation_token.filter(|_| listed.is_truncated == Some(true));
@@ -294,18 +267,6 @@ impl Listed {
         });
         let prefixes = listed.common_prefixes.unwrap_or_default().into_iter().filter_map(|prefix| prefix.prefix);
         Ok(Listed { objects: objects.collect::<Result<_>>()?, prefixes: prefixes.collect(), next })
-    }
-}
-
-impl Unread {
-    /// Where it can mean nothing but itself.
-    pub(crate) fn into_error(self) -> Error {
-        match self {
-            Unread::Missing => not_found(),
-            Unread::OtherVersion => Error::new(ErrorKind::VersionMismatch, "the content has changed"),
-            Unread::BeyondEnd => Error::new(ErrorKind::Internal, "the S3 server does not find the range"),
-            Unread::Failed(error) => error,
-        }
     }
 }
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 
 use crate::bucket::Object;
-use crate::error::{already_exists, no_session, offset_invalid};
 use crate::opening::Staged;
 use crate::parts::Part;
 use crate::records::{Name, Records};
@@ -51,11 +50,11 @@ impl Store {
 impl Publication<'_> {
     async fn publish_session(&self, session: Option<&mut Session>) -> Result<()> {
         let records = self.store.records(self.path).await?;
-        let name = records.newest().ok_or_else(no_session)?;
+        let name = records.newest().ok_or_else(Error::no_session)?;
         // Another process may have taken over the session that is open in this one: what it has counts.
-        let session = session.filter(|session| session.name() == name);
+        let session = session.filter(|session| session.parts().name() == name);
         let (staged, tail) = match &session {
-            Some(session) => session.staged(),
+            Some(session) => (session.parts().staged(), session.tail()),
             None => (self.store.staged(self.path, &records, name).await?, Bytes::new()),
         };
         let upload = staged.upload.clone();
@@ -73,7 +72,7 @@ impl Publication<'_> {
         }
         let persisted = staged.parts.len() as u64 * staged.part;
         if persisted + tail.len() as u64 != self.size {
-            return Err(offset_invalid(persisted));
+            return Err(Error::offset_invalid(persisted));
         }
         let Some(upload) = staged.upload.filter(|_| !staged.parts.is_empty()) else {
             self.check_absent().await?;
@@ -84,13 +83,13 @@ impl Publication<'_> {
         }
         let mut parts = staged.parts;
         if let Some(session) = session.filter(|_| !tail.is_empty()) {
-            parts.push(session.send_tail().await?);
+            parts.push(session.parts_mut().send_tail(tail).await?);
         }
         self.complete(&upload, &parts).await.map(|()| true)
     }
 
     async fn check_absent(&self) -> Result<()> {
-        if self.if_absent && self.target().await?.is_some() { Err(already_exists()) } else { Ok(()) }
+        if self.if_absent && self.target().await?.is_some() { Err(Error::already_exists()) } else { Ok(()) }
     }
 
     /// Spares a copy of what is at the target already, as the contract allows.
@@ -150,7 +149,7 @@ impl Publication<'_> {
     async fn committed(&self) -> Result<Info> {
         match self.target().await? {
             Some(object) if object.size == self.size => Ok(object.info()),
-            _ => Err(no_session()),
+            _ => Err(Error::no_session()),
         }
     }
 

@@ -1,10 +1,9 @@
 //! Delete: content, trees of it, and the write sessions there.
 
-use driver_kit::flat::Keys;
+use driver_kit::flat::{Keys, PageRequest};
 use driver_kit::{Error, ErrorKind, Path, Result};
 use futures::try_join;
 
-use crate::bucket::PageRequest;
 use crate::records::Claim;
 use crate::store::{SESSIONS, Store};
 

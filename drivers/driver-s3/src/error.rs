@@ -141,26 +141,6 @@ pub(crate) fn given<T>(answer: Option<T>, what: &str) -> Result<T> {
     answer.ok_or_else(|| Error::new(ErrorKind::Internal, format!("the S3 server answers without {what}")))
 }
 
-pub(crate) fn not_found() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no content at this path")
-}
-
-pub(crate) fn no_session() -> Error {
-    Error::new(ErrorKind::NotFound, "there is no write session at this path")
-}
-
-pub(crate) fn fenced() -> Error {
-    Error::new(ErrorKind::Fenced, "another process has opened the session")
-}
-
-pub(crate) fn already_exists() -> Error {
-    Error::new(ErrorKind::AlreadyExists, "there is content at this path")
-}
-
-pub(crate) fn offset_invalid(persisted: u64) -> Error {
-    Error::new(ErrorKind::OffsetInvalid { persisted }, format!("there are {persisted} bytes at this path"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

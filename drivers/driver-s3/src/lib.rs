@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use driver_kit::{
     Bytes, Capabilities, Content, Durability, Info, Page, Parameters, Path, ReadRange, RedirectMethod, Result,
-    StorageDriver,
+    StorageDriver, flat,
 };
 
 use crate::bucket::Bucket;
@@ -92,11 +92,11 @@ impl StorageDriver for S3 {
     }
 
     async fn read(&self, path: &Path, range: ReadRange, if_version: Option<&str>) -> Result<Content> {
-        self.store.read(path, range, if_version).await
+        flat::read(&self.store, self.store.keys.content(path), range, if_version).await
     }
 
     async fn list(&self, path: &Path, start_after: Option<&str>, limit: usize) -> Result<Page> {
-        self.store.list(path, start_after, limit).await
+        flat::page(&self.store.bucket, &self.store.keys.below(path), start_after, limit).await
     }
 
     async fn rename(&self, source: &Path, target: &Path) -> Result<Info> {

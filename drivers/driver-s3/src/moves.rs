@@ -15,7 +15,6 @@ use rand::Rng;
 use tokio::time::{Instant, sleep};
 
 use crate::bucket::Object;
-use crate::error::not_found;
 use crate::store::{MOVES, Store};
 
 /// Who died holds up the next mover for `STALE_AFTER`. Servers tell whole seconds, so what is told of an age may be wrong by
@@ -43,7 +42,7 @@ impl Store {
         let (from, to) = (self.keys.content(source), self.keys.content(target));
         let mut changes = 0;
         let object = loop {
-            let object = self.bucket.head(&from).await?.ok_or_else(not_found)?;
+            let object = self.bucket.head(&from).await?.ok_or_else(Error::not_found)?;
             match turn.while_held(Box::pin(self.copy(&from, &object, &to, false))).await {
                 Err(error) if error.kind() == ErrorKind::VersionMismatch && changes < CHANGES_MAX => changes += 1,
                 // A source that is deleted under a copy may be told to be gone although it was copied first. With the same

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use driver_kit::{Error, ErrorKind, Path, Result};
 
-use crate::error::{no_session, offset_invalid};
 use crate::parts::{Numbers, Part};
 use crate::records::{Claim, Name, Records};
-use crate::session::Session;
+use crate::session::{OwnParts, Session};
 use crate::store::Store;
 use crate::uploads::{ListedPart, Upload};
 
@@ -43,7 +42,7 @@ impl Store {
             Some(target) => self.keys.content(target),
             None => self.data_key(path, claimed.name),
         };
-        Ok(Session::new(Arc::clone(self), path.clone(), claimed, key))
+        Ok(Session::new(OwnParts::new(Arc::clone(self), path.clone(), claimed, key)))
     }
 
     /// Claims before it looks: mostly there is no session yet.
@@ -70,7 +69,7 @@ impl Store {
         let nonce = rand::random();
         let mut records = self.records(path).await?;
         for _ in 0..ATTEMPTS {
-            let older = records.newest_but(nonce).ok_or_else(no_session)?;
+            let older = records.newest_but(nonce).ok_or_else(Error::no_session)?;
             let staged = self.staged(path, &records, older).await?;
             let claimed = self.continued(&staged, older, nonce, offset)?;
             let name = Name { epoch: records.newest().map_or(1, |newest| newest.epoch + 1), nonce };
@@ -95,13 +94,13 @@ impl Store {
     /// What is there up to `offset`, if one can go on from there.
     fn continued(&self, staged: &Staged, older: Name, nonce: u64, offset: u64) -> Result<Claimed> {
         if staged.is_over {
-            return Err(no_session());
+            return Err(Error::no_session());
         }
         // Parts of another size came from another configuration: nobody can go on in steps that are promised now.
         let count = if staged.part == self.part { staged.parts.len() as u64 } else { 0 };
         let persisted = count * self.part;
         if offset > persisted || !offset.is_multiple_of(self.part) {
-            return Err(offset_invalid(persisted));
+            return Err(Error::offset_invalid(persisted));
         }
         let kept = usize::try_from(offset / self.part).unwrap_or(usize::MAX);
         let parts = staged.parts.iter().take(kept).cloned().collect();
@@ -111,7 +110,7 @@ impl Store {
 
     /// The session whose newest claim is `name`, as it lies in the store.
     pub(crate) async fn staged(&self, path: &Path, records: &Records, name: Name) -> Result<Staged> {
-        let claim = self.claim(path, name).await?.ok_or_else(no_session)?;
+        let claim = self.claim(path, name).await?.ok_or_else(Error::no_session)?;
         let lease = if records.has_lease(name) { self.lease(path, name).await? } else { None };
         let until = lease.as_ref().map_or(claim.first - 1, |lease| lease.until);
         let upload = lease.map(|lease| lease.upload).or(claim.upload);

@@ -31,7 +31,7 @@ pub(crate) fn copy_ranges(size: u64, wanted: u64) -> impl Iterator<Item = Range<
 
 /// A part of an upload that holds bytes of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Part {
+pub struct Part {
     pub(crate) number: u32,
     pub(crate) etag: String,
 }

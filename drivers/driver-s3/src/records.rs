@@ -15,7 +15,6 @@ use driver_kit::{Error, ErrorKind, Path, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fenced, no_session};
 use crate::parts::Numbers;
 use crate::store::{SESSIONS, Store};
 use crate::uploads::Upload;
@@ -108,8 +107,8 @@ impl Records {
     pub(crate) fn check(&self, name: Name) -> Result<()> {
         match self.newest() {
             Some(newest) if newest == name => Ok(()),
-            Some(_) => Err(fenced()),
-            None => Err(no_session()),
+            Some(_) => Err(Error::fenced()),
+            None => Err(Error::no_session()),
         }
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use driver_kit::flat::{Area, Keys};
+use driver_kit::flat::{Area, Keys, Unread};
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
 use tokio::sync::Semaphore;
 
-use crate::bucket::{Bucket, Object, Unread, Wanted, collect};
-use crate::error::not_found;
+use crate::bucket::{Bucket, Object, Wanted, collect};
 use crate::moves::Movers;
 use crate::settings::CopySettings;
 
@@ -47,7 +46,7 @@ impl Store {
             return Ok(object.info());
         }
         // Also tells whether there is a bucket at all.
-        if self.bucket.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(not_found()) }
+        if self.bucket.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(Error::not_found()) }
     }
 
     /// What is known of the content of `size` bytes that was just put at `path`. Somebody may have deleted it since; then the

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use driver_kit::Result;
+use driver_kit::flat::PageRequest;
 
-use crate::bucket::PageRequest;
 use crate::store::{MOVES, PROBES, Store};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,17 +4,17 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl};
 use bytes::Bytes;
-use driver_kit::Result;
+use driver_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Bucket, CONTENT_TYPE};
 use crate::client::bulk;
-use crate::error::{Intent, already_exists, failed, given, is_condition, is_no_upload, is_unknown};
+use crate::error::{Intent, failed, given, is_condition, is_no_upload, is_unknown};
 use crate::parts::Part;
 
 /// A multipart upload that was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Upload {
+pub struct Upload {
     pub(crate) key: String,
     pub(crate) id: String,
 }
@@ -93,7 +93,7 @@ impl Bucket {
         match request.customize().config_override(bulk()).send().await {
             Ok(_) => Ok(Completion::Done),
             Err(error) if is_no_upload(&error) => Ok(Completion::NoUpload),
-            Err(error) if if_absent && is_condition(&error) => Err(already_exists()),
+            Err(error) if if_absent && is_condition(&error) => Err(Error::already_exists()),
             Err(error) => Err(failed(error, Intent::Changing)),
         }
     }

@@ -9,6 +9,7 @@ mod logs;
 mod schedule;
 mod start;
 mod storage;
+mod task;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,13 @@
-//! For drivers of stores that know no folders, only keys: which key stands for which path, and how keys that are listed by
-//! their bytes become names in the contract's order.
+//! For drivers of stores that know no folders, only keys: which key stands for which path, how keys that are listed by
+//! their bytes become names in the contract's order, and reads and writes over connections that break.
 
 mod keys;
+mod listing;
 mod names;
+mod parts;
+mod reading;
 
 pub use keys::{Area, Keys};
-pub use names::Names;
+pub use listing::{Listed, Listing, PageRequest, page};
+pub use parts::{Gathered, Parts};
+pub use reading::{Cause, Chunks, Objects, Opened, Unread, read};

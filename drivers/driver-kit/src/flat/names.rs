@@ -12,7 +12,7 @@ use storagedriver_proto::Path;
 use crate::driver::{Entry, Info, Page};
 
 /// Names that were listed, and more than a page needs.
-pub struct Names<'a> {
+pub(super) struct Names<'a> {
     prefix: &'a str,
     start_after: Option<&'a str>,
     names: BTreeMap<String, Info>,
@@ -22,13 +22,13 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Of keys that begin with `prefix`, after the name `start_after`.
-    pub fn new(prefix: &'a str, start_after: Option<&'a str>) -> Self {
+    pub(super) fn new(prefix: &'a str, start_after: Option<&'a str>) -> Self {
         Names { prefix, start_after, names: BTreeMap::new(), last: String::new() }
     }
 
     /// Adds content with its whole key, or a prefix that ends with `/`. What is no name of a component is not the contract's,
     /// and does not show. Content counts where a prefix has its name.
-    pub fn add(&mut self, key: &str, info: Info) {
+    pub(super) fn add(&mut self, key: &str, info: Info) {
         let key = key.strip_prefix(self.prefix).unwrap_or_default();
         if key > self.last.as_str() {
             key.clone_into(&mut self.last);
@@ -44,17 +44,12 @@ impl<'a> Names<'a> {
     }
 
     /// How many names there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
     /// Names of prefixes that may be there, come after the start and before the last name, and were not listed yet.
-    pub fn late(&self) -> Vec<String> {
+    pub(super) fn late(&self) -> Vec<String> {
         let begins = self.last.char_indices().filter(|(_, letter)| matches!(letter, '-' | '.'));
         let begins = begins.map(|(end, _)| &self.last[..end]);
         let wanted = begins.filter(|name| Path::is_component(name) && !self.names.contains_key(*name));
@@ -62,7 +57,7 @@ impl<'a> Names<'a> {
     }
 
     /// The first `limit` names.
-    pub fn page(self, limit: usize) -> Page {
+    pub(super) fn page(self, limit: usize) -> Page {
         let more = self.names.len() > limit;
         let entries = self.names.into_iter().take(limit).map(|(name, info)| Entry { name, info });
         Page { entries: entries.collect(), more }
@@ -73,27 +68,40 @@ impl<'a> Names<'a> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use futures::FutureExt;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Result;
+    use crate::flat::{Listed, Listing, PageRequest, page};
 
     /// The names in a store's order, folders with their slash.
     type Keys = BTreeSet<String>;
 
-    /// What a driver would list from a store that gives `chunk` keys at a time.
-    fn list(keys: &Keys, start_after: Option<&str>, limit: usize, chunk: usize) -> Vec<String> {
-        let mut names = Names::new("p/", start_after);
-        let after = |key: &&String| start_after.is_none_or(|start| key.as_str() > start);
-        for key in keys.iter().filter(after) {
-            names.add(&format!("p/{key}"), Info::Prefix);
-            if names.len() > limit && names.len().is_multiple_of(chunk) {
-                for name in names.late().into_iter().filter(|name| keys.contains(&format!("{name}/"))) {
-                    names.add(&format!("p/{name}/"), Info::Prefix);
-                }
-                break;
-            }
+    /// A store that gives `chunk` keys at a time.
+    struct Store {
+        keys: Keys,
+        chunk: usize,
+    }
+
+    impl Listing for Store {
+        async fn keys(&self, request: &PageRequest<'_>) -> Result<Listed> {
+            let start = request.token.or(request.start_after);
+            let after = |key: &&String| start.is_none_or(|start| key.as_str() > start);
+            let mut keys = self.keys.iter().filter(after);
+            let entries: Vec<_> = keys.by_ref().take(self.chunk).map(|key| (key.clone(), Info::Prefix)).collect();
+            let token = keys.next().and_then(|_| entries.last().map(|(key, _)| key.clone()));
+            Ok(Listed { entries, token })
         }
-        names.page(limit).entries.into_iter().map(|entry| entry.name).collect()
+
+        async fn has_any(&self, prefix: &str) -> Result<bool> {
+            Ok(self.keys.contains(prefix))
+        }
+    }
+
+    fn list(store: &Store, start_after: Option<&str>, limit: usize) -> Vec<String> {
+        let page = page(store, "p/", start_after, limit).now_or_never().unwrap().unwrap();
+        page.entries.into_iter().map(|entry| entry.name).collect()
     }
 
     proptest! {
@@ -104,10 +112,10 @@ mod tests {
             chunk in 1..4usize,
         ) {
             let names: BTreeSet<String> = names.into_iter().filter(|name| Path::is_component(name)).collect();
-            let keys: Keys = names.iter().map(|name| format!("{name}/")).collect();
+            let store = Store { keys: names.iter().map(|name| format!("p/{name}/")).collect(), chunk };
             let (mut seen, mut after) = (Vec::new(), None::<String>);
             loop {
-                let page = list(&keys, after.as_deref(), limit, chunk);
+                let page = list(&store, after.as_deref(), limit);
                 let Some(last) = page.last() else { break };
                 after = Some(last.clone());
                 seen.extend(page);

@@ -16,6 +16,7 @@ use super::request_log::Entry;
 use super::route::Route;
 use super::site::Site;
 use super::{Answer, Request, Response};
+use crate::task::to_its_end;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,7 +32,10 @@ pub(super) async fn answer(site: Arc<Site>, request: Request) -> Response {
             if request.method().is_safe() {
                 without_panic(dispatch(&site, route, request)).await
             } else {
-                without_panic(Box::pin(carried(Arc::clone(&site), route, request))).await
+                // Carried to its end also when the client goes away: others would see what was done half, such as a tag that
+                // was moved aside to be looked at.
+                let site = Arc::clone(&site);
+                without_panic(to_its_end(async move { dispatch(&site, route, request).await })).await
             }
         }
         Err(error) => Err(error),
@@ -42,19 +46,6 @@ pub(super) async fn answer(site: Arc<Site>, request: Request) -> Response {
     });
     stamp(response.headers_mut(), &site.settings.headers, &id);
     entry.attach(response)
-}
-
-/// A change is carried to its end also when its client goes away: others would see what was done half, such as a tag that
-/// was moved aside to be looked at.
-async fn carried(site: Arc<Site>, route: Route, request: Request) -> Answer {
-    match tokio::spawn(async move { dispatch(&site, route, request).await }).await {
-        Ok(answer) => answer,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only the end of the whole process stops it otherwise, and that ends this future as well.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 async fn without_panic(answer: impl Future<Output = Answer>) -> Answer {

@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::error::StorageError;
+use crate::task::outcome;
 
 /// Bytes of large manifests that may be in memory while they are received, and while they are sent or looked at; but one of
 /// the largest always may.
@@ -82,14 +83,7 @@ impl Large {
         }
         let _turn = self.readers.acquire().await;
         let content = content.clone();
-        match spawn_blocking(move || read(&content)).await {
-            Ok(outcome) => outcome,
-            Err(stopped) => match stopped.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // Only the end of the whole process stops it otherwise, and that ends this future as well.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        outcome(spawn_blocking(move || read(&content))).await
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A link is remembered only while this registry alone writes to the store, and everything that it wrote there has been
 //! answered: [`Standing`] says so. So every change of these links goes through here. A change takes the link out before it
-//! begins, and who read it meanwhile may have seen either side and remembers nothing; a change is carried to its end when
-//! the request that wanted it is gone.
+//! begins, and who read it meanwhile may have seen either side and remembers nothing; a change is carried to its end
+//! whoever stops waiting for it, as a request does when another of its changes fails.
 //!
 //! It must not know what a link stands for.
 
@@ -15,8 +15,9 @@ use storagedriver_proto::Path;
 
 use super::cache::{Cache, Weigh};
 use super::error::{Found, StorageError};
-use super::{detached, link};
+use super::link;
 use crate::driver::{DriverClient, Standing};
+use crate::task::to_its_end;
 
 /// What one link takes in memory, with its path.
 const USUAL: u64 = 512;
@@ -66,7 +67,7 @@ impl Links {
 
     pub(super) async fn write(&self, path: Path, digest: &Digest) -> Result<(), StorageError> {
         let (links, digest) = (self.clone(), digest.clone());
-        detached(async move {
+        to_its_end(async move {
             let standing = links.driver.standing();
             let change = links.memory.begin_change(&path);
             link::write(&links.driver, &path, &digest).await?;
@@ -80,7 +81,7 @@ impl Links {
 
     pub(super) async fn delete(&self, path: Path) -> Result<(), StorageError> {
         let links = self.clone();
-        detached(async move {
+        to_its_end(async move {
             let _change = links.memory.begin_change(&path);
             Ok(links.driver.delete(&path).await?)
         })
@@ -90,7 +91,7 @@ impl Links {
     /// Deletes `folder`, in which the link at `path` is the only one that is looked at here.
     pub(super) async fn delete_with(&self, path: Path, folder: Path) -> Result<(), StorageError> {
         let links = self.clone();
-        detached(async move {
+        to_its_end(async move {
             let _change = links.memory.begin_change(&path);
             Ok(links.driver.delete_tree(&folder).await?)
         })
@@ -100,7 +101,7 @@ impl Links {
     /// Moves the link at `path` to where nobody looks for it; `false` when it is not there.
     pub(super) async fn take(&self, path: Path, aside: Path) -> Result<bool, StorageError> {
         let links = self.clone();
-        detached(async move {
+        to_its_end(async move {
             let _change = links.memory.begin_change(&path);
             Ok(links.driver.rename(&path, &aside).await.found()?.is_some())
         })

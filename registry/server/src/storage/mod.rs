@@ -101,18 +101,3 @@ impl Registry {
         purge::purge_uploads(&self.driver, &self.uploads, age, dry_run).await
     }
 }
-
-/// Runs `work` to its end even when the request that asked for it is gone: what a client sent before it went away is
-/// still saved, and what it closed is still published.
-async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
-) -> Result<T, StorageError> {
-    match tokio::spawn(work).await {
-        Ok(outcome) => outcome,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only the end of the whole process stops it otherwise, and that ends this future as well.
-            Err(_) => std::future::pending().await,
-        },
-    }
-}

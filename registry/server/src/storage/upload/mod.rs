@@ -25,9 +25,9 @@ use progress::Progress;
 use turn::Turn;
 use writer::UploadWriter;
 
+use super::StorageError;
 use super::blob::BlobStore;
 use super::layout::{TurnKind, UploadFact};
-use super::{StorageError, detached};
 use crate::driver::DriverClient;
 
 #[derive(Clone)]
@@ -75,11 +75,6 @@ impl UploadStore {
 
     /// Adds bytes at the end of an upload and tells how many it has then. What arrived before a failure is kept.
     pub(crate) async fn append(&self, upload: &Upload, incoming: Incoming) -> Result<u64, StorageError> {
-        let (store, upload) = (self.clone(), upload.clone());
-        detached(async move { store.append_to_end(&upload, incoming).await }).await
-    }
-
-    async fn append_to_end(&self, upload: &Upload, incoming: Incoming) -> Result<u64, StorageError> {
         let claim = self.claims.take(upload.id).await?;
         let (turn, progress) = Turn::begin(&self.driver, upload, TurnKind::Appending).await?;
         let appended = self.append_after(upload, progress, incoming, &claim).await;
@@ -130,25 +125,20 @@ impl UploadStore {
         digest: &Digest,
         last: Option<Incoming>,
     ) -> Result<(), StorageError> {
-        let (store, upload, digest) = (self.clone(), upload.clone(), digest.clone());
-        detached(async move {
-            let claim = store.claims.take(upload.id).await?;
-            let (turn, progress) = Turn::begin(&store.driver, &upload, TurnKind::Closing).await?;
-            let closing =
-                Closing { store: &store, upload: &upload, digest: &digest, claim: &claim, alone: turn.is_alone() };
-            let closed = closing.run(progress.towards(digest.algorithm()), last).await;
-            if let Err(StorageError::NoSpace(_)) = closed {
-                store.free_unsaved(&upload, &turn).await;
-            }
-            match &closed {
-                // With the upload its marks are gone.
-                Ok(()) | Err(StorageError::DigestMismatch { .. }) => {}
-                Err(_) if is_in_order(&closed) => turn.end().await,
-                Err(_) => turn.give_up(claim),
-            }
-            closed
-        })
-        .await
+        let claim = self.claims.take(upload.id).await?;
+        let (turn, progress) = Turn::begin(&self.driver, upload, TurnKind::Closing).await?;
+        let closing = Closing { store: self, upload, digest, claim: &claim, alone: turn.is_alone() };
+        let closed = closing.run(progress.towards(digest.algorithm()), last).await;
+        if let Err(StorageError::NoSpace(_)) = closed {
+            self.free_unsaved(upload, &turn).await;
+        }
+        match &closed {
+            // With the upload its marks are gone.
+            Ok(()) | Err(StorageError::DigestMismatch { .. }) => {}
+            Err(_) if is_in_order(&closed) => turn.end().await,
+            Err(_) => turn.give_up(claim),
+        }
+        closed
     }
 
     /// Stores a blob that comes as a whole with its digest. Nobody knows the upload behind it, so a failure leaves nothing.
@@ -159,17 +149,13 @@ impl UploadStore {
         content: Incoming,
     ) -> Result<(), StorageError> {
         let upload = Upload { repository: repository.clone(), id: UploadId::new() };
-        let (store, digest) = (self.clone(), digest.clone());
-        detached(async move {
-            let claim = store.claims.take(upload.id).await?;
-            let closing = Closing { store: &store, upload: &upload, digest: &digest, claim: &claim, alone: true };
-            let outcome = closing.run(Progress::none(digest.algorithm()), Some(content)).await;
-            if outcome.is_err() {
-                store.discard(&upload).await;
-            }
-            outcome
-        })
-        .await
+        let claim = self.claims.take(upload.id).await?;
+        let closing = Closing { store: self, upload: &upload, digest, claim: &claim, alone: true };
+        let outcome = closing.run(Progress::none(digest.algorithm()), Some(content)).await;
+        if outcome.is_err() {
+            self.discard(&upload).await;
+        }
+        outcome
     }
 
     /// Ends an upload and drops its bytes.
