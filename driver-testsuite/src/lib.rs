@@ -56,7 +56,7 @@ pub use crate::process::{Driver, StartError};
 pub use crate::record::{Held, Recorder};
 pub use crate::report::Report;
 pub use crate::runner::{Options, Progress, run};
-pub use crate::running::{Running, detail, reason};
+pub use crate::running::{Running, detail, reason, refusal};
 pub use crate::stream::Messages;
 pub use crate::target::Target;
 pub use crate::trace::Trace;

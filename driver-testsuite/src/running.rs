@@ -32,6 +32,20 @@ impl Running {
         Ok(Self { client: driver.configured().await?, driver })
     }
 
+    /// The same, or why Configure was refused.
+    ///
+    /// # Panics
+    ///
+    /// When the driver cannot be started at all.
+    #[expect(clippy::panic, reason = "an assertion for tests, as assert_eq is")]
+    pub async fn try_start(launch: &Launch) -> Reply<Self> {
+        match Self::start(launch).await {
+            Ok(running) => Ok(running),
+            Err(StartError::Configure(status)) => Err(*status),
+            Err(problem) => panic!("{problem}"),
+        }
+    }
+
     /// The caller, who goes on calling when the driver is killed.
     pub fn into_parts(self) -> (Client, Driver) {
         (self.client, self.driver)
@@ -73,4 +87,14 @@ pub fn detail<T>(reply: Result<T, tonic::Status>) -> StorageError {
 /// Like it.
 pub fn reason<T>(reply: Result<T, tonic::Status>) -> Reason {
     detail(reply).reason()
+}
+
+/// Why and with which words a call was refused.
+///
+/// # Panics
+///
+/// Like [`detail`].
+pub fn refusal<T>(reply: Result<T, tonic::Status>) -> (Reason, String) {
+    let message = reply.as_ref().err().map(|status| status.message().to_owned());
+    (reason(reply), message.unwrap_or_default())
 }

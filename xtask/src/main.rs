@@ -2,6 +2,7 @@
 
 mod bench;
 mod bindings;
+mod http;
 mod root;
 mod schema;
 mod test_all;

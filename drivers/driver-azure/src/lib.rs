@@ -64,7 +64,11 @@ impl StorageDriver for Azure {
         let redirect = container.clients.signer.can_sign().await?;
         let store = Arc::new(Store::new(container, keys, settings.part, settings.copies));
         if let Some(age) = settings.upload_age.filter(|_| !settings.read_only) {
-            sweep::sweep_in_background(&store, age);
+            let swept = Arc::clone(&store);
+            flat::sweep_every_day(move || {
+                let store = Arc::clone(&swept);
+                async move { store.sweep(age).await }
+            });
         }
         Ok(Azure { store, read_only: settings.read_only, redirect })
     }

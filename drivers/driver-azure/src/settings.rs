@@ -5,15 +5,11 @@ use std::time::Duration;
 use azure_core::http::Url;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use driver_kit::flat::upload_age;
 use driver_kit::limits::GRANULARITY_MAX;
 use driver_kit::{Parameters, Result, invalid};
 
 use crate::connection_string::{ConnectionString, REALM, endpoint};
-
-/// The contract keeps a session for a week, and so does Azure keep blocks; this is well beyond.
-const UPLOAD_AGE_DEFAULT: u64 = 14;
-const UPLOAD_AGE_MIN: u64 = 8;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const MIB: u64 = 1 << 20;
 const PART_DEFAULT: u64 = 8 * MIB;
@@ -101,7 +97,7 @@ impl std::fmt::Debug for Identity {
 
 impl Settings {
     pub(crate) fn take(parameters: &mut Parameters) -> Result<Self> {
-        if flag(parameters, "skipverify")? {
+        if parameters.take_flag("skipverify")? {
             let problem = "is true, and certificates are always verified: give the authority's in SSL_CERT_FILE";
             return Err(invalid("skipverify", problem));
         }
@@ -115,7 +111,7 @@ impl Settings {
             identity: Identity::take(parameters, connection)?,
             copies: CopySettings::take(parameters)?,
             part: part_size(parameters)?,
-            read_only: flag(parameters, "readonly")?,
+            read_only: parameters.take_flag("readonly")?,
             upload_age: upload_age(parameters)?,
         })
     }
@@ -140,22 +136,13 @@ fn part_size(parameters: &mut Parameters) -> Result<u64> {
     Ok(chunk.min(GRANULARITY_MAX))
 }
 
-fn upload_age(parameters: &mut Parameters) -> Result<Option<Duration>> {
-    let days = parameters.take_parsed("uploadmaxdays")?.unwrap_or(UPLOAD_AGE_DEFAULT);
-    match u32::try_from(days) {
-        Ok(0) => Ok(None),
-        Ok(days) if u64::from(days) >= UPLOAD_AGE_MIN => Ok(Some(DAY * days)),
-        _ => Err(invalid("uploadmaxdays", &format!("must be 0, which is never, or at least {UPLOAD_AGE_MIN}"))),
-    }
-}
-
 impl ServerSettings {
     fn take(parameters: &mut Parameters, connection: &ConnectionString) -> Result<Self> {
-        let realm = text(parameters, "realm").unwrap_or_else(|| REALM.to_owned());
+        let realm = parameters.take_text("realm").unwrap_or_else(|| REALM.to_owned());
         let given = url(parameters, "endpoint")?;
         let older = url(parameters, "serviceurl")?;
         let connected = connection.endpoint.as_deref().map(|text| read_url("connectionstring", text)).transpose()?;
-        let named = text(parameters, "accountname").or_else(|| connection.account.clone());
+        let named = parameters.take_text("accountname").or_else(|| connection.account.clone());
         let endpoint = match (given.or(older).or(connected), &named) {
             (Some(endpoint), _) => endpoint,
             (None, Some(account)) => read_url("accountname", &endpoint("https", account, &realm))?,
@@ -177,10 +164,11 @@ impl Identity {
     fn take(parameters: &mut Parameters, connection: ConnectionString) -> Result<Self> {
         let key = secret(parameters, "accountkey")?.or(connection.key);
         let sas = secret(parameters, "sastoken")?.or(connection.sas);
-        let (tenant, client) = (text(parameters, "credentials.tenantid"), text(parameters, "credentials.clientid"));
+        let (tenant, client) =
+            (parameters.take_text("credentials.tenantid"), parameters.take_text("credentials.clientid"));
         let secret = secret(parameters, "credentials.secret")?;
         let federation = Federation { tenant: tenant.clone(), client: client.clone() };
-        let kind = text(parameters, "credentials.type");
+        let kind = parameters.take_text("credentials.type");
         match kind.as_deref().unwrap_or(guessed(key.as_ref(), sas.as_ref())) {
             "shared_key" => read_key(&needed("accountkey", key)?),
             "sas" => Ok(Identity::Sas(needed("sastoken", sas)?.trim_start_matches('?').to_owned())),
@@ -268,10 +256,6 @@ fn unit_seconds(unit: &str) -> Option<f64> {
     })
 }
 
-fn text(parameters: &mut Parameters, key: &str) -> Option<String> {
-    parameters.take(key).filter(|text| !text.is_empty())
-}
-
 fn secret(parameters: &mut Parameters, key: &str) -> Result<Option<String>> {
     Ok(parameters.take_secret(key)?.filter(|text| !text.is_empty()))
 }
@@ -280,12 +264,8 @@ fn needed(key: &str, value: Option<String>) -> Result<String> {
     value.ok_or_else(|| invalid(key, "is missing"))
 }
 
-fn flag(parameters: &mut Parameters, key: &str) -> Result<bool> {
-    Ok(parameters.take_parsed(key)?.unwrap_or(false))
-}
-
 fn url(parameters: &mut Parameters, key: &str) -> Result<Option<Url>> {
-    text(parameters, key).map(|text| read_url(key, &text)).transpose()
+    parameters.take_text(key).map(|text| read_url(key, &text)).transpose()
 }
 
 /// Without a slash at its end, which would become an empty component.

@@ -2,7 +2,6 @@
 //!
 //! Blocks that nobody commits need no sweeping: Azure throws them away a week after the last one came.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use driver_kit::flat::PageRequest;
@@ -10,30 +9,12 @@ use driver_kit::{Path, Result};
 
 use crate::store::{SESSIONS, Store, TARGETS};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pages of one sweep: the rest waits for the next, so that it never takes long.
 const PAGES_MAX: usize = 20;
 const PAGE: usize = 1000;
 
-/// Sweeps now and every day, for as long as the process lives.
-pub(crate) fn sweep_in_background(store: &Arc<Store>, age: Duration) {
-    let store = Arc::clone(store);
-    tokio::spawn(async move {
-        loop {
-            match store.sweep(age).await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "what old sessions left in the container was taken away"),
-                Err(problem) => {
-                    tracing::warn!(%problem, "what others left in the container could not be looked through")
-                }
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-        }
-    });
-}
-
 impl Store {
-    async fn sweep(&self, age: Duration) -> Result<usize> {
+    pub(crate) async fn sweep(&self, age: Duration) -> Result<usize> {
         let is_old = |modified: SystemTime| modified.elapsed().is_ok_and(|since| since > age);
         let mut count = 0;
         for area in [SESSIONS, TARGETS] {

@@ -30,8 +30,8 @@ impl Settings {
         let threads = parameters.take_parsed("maxthreads")?.unwrap_or(THREADS_DEFAULT);
         Ok(Settings {
             location: PathBuf::from(parameters.take_required("rootdirectory")?),
-            shared: parameters.take_parsed("shared")?.unwrap_or(false),
-            read_only: parameters.take_parsed("readonly")?.unwrap_or(false),
+            shared: parameters.take_flag("shared")?,
+            read_only: parameters.take_flag("readonly")?,
             threads: threads.clamp(THREADS_MIN, THREADS_MAX),
         })
     }

@@ -31,9 +31,19 @@ impl Parameters {
         text.trim().parse().map(Some).map_err(|problem| invalid(key, &format!("cannot be read: {problem}")))
     }
 
+    /// Takes the text of `key`, if there is any.
+    pub fn take_text(&mut self, key: &str) -> Option<String> {
+        self.take(key).filter(|text| !text.is_empty())
+    }
+
+    /// Takes `key` as `true` or `false`, which it is where nobody says.
+    pub fn take_flag(&mut self, key: &str) -> Result<bool> {
+        Ok(self.take_parsed(key)?.unwrap_or(false))
+    }
+
     /// Takes `key`, without which the driver cannot work.
     pub fn take_required(&mut self, key: &str) -> Result<String> {
-        self.take(key).filter(|text| !text.is_empty()).ok_or_else(|| invalid(key, "is missing"))
+        self.take_text(key).ok_or_else(|| invalid(key, "is missing"))
     }
 
     /// Takes a secret: the text itself or, written as `file:/path`, the content of that file without its last newline.

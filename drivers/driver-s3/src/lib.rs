@@ -58,7 +58,11 @@ impl StorageDriver for S3 {
         store.check_bucket().await?;
         let if_absent = !settings.read_only && store.heeds_conditions().await?;
         if let Some(age) = settings.upload_age.filter(|_| !settings.read_only) {
-            sweep::sweep_in_background(&store, age);
+            let swept = Arc::clone(&store);
+            flat::sweep_every_day(move || {
+                let store = Arc::clone(&swept);
+                async move { store.sweep(age).await }
+            });
         }
         Ok(S3 { store, read_only: settings.read_only, if_absent })
     }

@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use aws_sdk_s3::types::{ObjectCannedAcl, ServerSideEncryption, StorageClass};
+use driver_kit::flat::upload_age;
 use driver_kit::{Parameters, Result, invalid};
 
 use crate::parts::{COPY_MAX, PART_MIN, part_size};
-
-/// The contract keeps a session for a week; this is well beyond.
-const UPLOAD_AGE_DEFAULT: u64 = 14;
-const UPLOAD_AGE_MIN: u64 = 8;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const MIB: u64 = 1 << 20;
 const PART_DEFAULT: u64 = 16 * MIB;
@@ -98,7 +94,7 @@ impl Settings {
             objects: ObjectSettings::take(parameters)?,
             copies: CopySettings::take(parameters)?,
             part: part_size(bytes(parameters, "chunksize", PART_DEFAULT)?)?,
-            read_only: flag(parameters, "readonly")?,
+            read_only: parameters.take_flag("readonly")?,
             upload_age: upload_age(parameters)?,
         })
     }
@@ -114,20 +110,11 @@ fn ignore_what_means_nothing_here(parameters: &mut Parameters) -> Result<()> {
     Ok(())
 }
 
-fn upload_age(parameters: &mut Parameters) -> Result<Option<Duration>> {
-    let days = parameters.take_parsed("uploadmaxdays")?.unwrap_or(UPLOAD_AGE_DEFAULT);
-    match u32::try_from(days) {
-        Ok(0) => Ok(None),
-        Ok(days) if u64::from(days) >= UPLOAD_AGE_MIN => Ok(Some(DAY * days)),
-        _ => Err(invalid("uploadmaxdays", &format!("must be 0, which is never, or at least {UPLOAD_AGE_MIN}"))),
-    }
-}
-
 impl ServerSettings {
     fn take(parameters: &mut Parameters) -> Result<Self> {
         let secure = parameters.take_parsed("secure")?.unwrap_or(true);
         let endpoint = endpoint(parameters, "regionendpoint", secure)?;
-        let region = text(parameters, "region").or_else(|| endpoint.as_ref().map(|_| REGION_ELSEWHERE.to_owned()));
+        let region = parameters.take_text("region").or_else(|| endpoint.as_ref().map(|_| REGION_ELSEWHERE.to_owned()));
         // Only Amazon has a host for each bucket of everybody.
         let path_style = parameters.take_parsed("forcepathstyle")?.unwrap_or(endpoint.is_some());
         Ok(ServerSettings {
@@ -135,12 +122,12 @@ impl ServerSettings {
             path_style,
             redirect_endpoint: self::endpoint(parameters, "redirectendpoint", secure)?,
             endpoint,
-            accelerate: flag(parameters, "accelerate")?,
-            dual_stack: flag(parameters, "usedualstack")?,
-            fips: flag(parameters, "usefipsendpoint")?,
-            user_agent: text(parameters, "useragent"),
+            accelerate: parameters.take_flag("accelerate")?,
+            dual_stack: parameters.take_flag("usedualstack")?,
+            fips: parameters.take_flag("usefipsendpoint")?,
+            user_agent: parameters.take_text("useragent"),
             checksums: checksums(parameters)?,
-            skip_verify: flag(parameters, "skipverify")?,
+            skip_verify: parameters.take_flag("skipverify")?,
         })
     }
 }
@@ -167,14 +154,14 @@ impl CredentialSettings {
         if session_token.is_some() && keys.is_none() {
             return Err(invalid("sessiontoken", "belongs to an accesskey and a secretkey, which are missing"));
         }
-        Ok(CredentialSettings { keys, session_token, profile: text(parameters, "profile") })
+        Ok(CredentialSettings { keys, session_token, profile: parameters.take_text("profile") })
     }
 }
 
 impl ObjectSettings {
     fn take(parameters: &mut Parameters) -> Result<Self> {
-        let key_id = text(parameters, "keyid");
-        let encryption = match (flag(parameters, "encrypt")?, &key_id) {
+        let key_id = parameters.take_text("keyid");
+        let encryption = match (parameters.take_flag("encrypt")?, &key_id) {
             (false, None) => None,
             (false, Some(_)) => return Err(invalid("keyid", "names a key, while encrypt is not true")),
             (true, None) => Some(ServerSideEncryption::Aes256),
@@ -218,20 +205,12 @@ impl CopySettings {
     }
 }
 
-fn text(parameters: &mut Parameters, key: &str) -> Option<String> {
-    parameters.take(key).filter(|text| !text.is_empty())
-}
-
-fn flag(parameters: &mut Parameters, key: &str) -> Result<bool> {
-    Ok(parameters.take_parsed(key)?.unwrap_or(false))
-}
-
 fn bytes(parameters: &mut Parameters, key: &str, default: u64) -> Result<u64> {
     Ok(parameters.take_parsed(key)?.unwrap_or(default))
 }
 
 fn endpoint(parameters: &mut Parameters, key: &str, secure: bool) -> Result<Option<String>> {
-    let Some(given) = text(parameters, key) else { return Ok(None) };
+    let Some(given) = parameters.take_text(key) else { return Ok(None) };
     let scheme = if secure { "https" } else { "http" };
     let url = if given.contains("://") { given } else { format!("{scheme}://{given}") };
     if !(url.starts_with("http://") || url.starts_with("https://")) {

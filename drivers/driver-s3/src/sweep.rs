@@ -1,7 +1,6 @@
 //! What the dead left in the bucket: uploads that nobody completed, which cost money for as long as they lie there, and the
 //! marks of moves and trials.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use driver_kit::Result;
@@ -9,30 +8,14 @@ use driver_kit::flat::PageRequest;
 
 use crate::store::{MOVES, PROBES, Store};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pages of uploads of one sweep: the rest waits for the next, so that it never takes long.
 const PAGES_MAX: usize = 20;
 const MARKS_MAX: usize = 1000;
 /// Far longer than anything takes that leaves a mark for as long as it lasts.
 const MARK_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Sweeps now and every day, for as long as the process lives.
-pub(crate) fn sweep_in_background(store: &Arc<Store>, age: Duration) {
-    let store = Arc::clone(store);
-    tokio::spawn(async move {
-        loop {
-            match store.sweep(age).await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "multipart uploads that nobody completed were aborted"),
-                Err(problem) => tracing::warn!(%problem, "what others left in the bucket could not be looked through"),
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-        }
-    });
-}
-
 impl Store {
-    async fn sweep(&self, age: Duration) -> Result<usize> {
+    pub(crate) async fn sweep(&self, age: Duration) -> Result<usize> {
         for area in [MOVES, PROBES] {
             self.delete_old_marks(&self.keys.area(area)).await?;
         }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::Client;
 use super::usage::seconds_of_tree;
 use crate::Outcome;
+use crate::http::Client;
 
 /// How many clients, and for how long.
 #[derive(Clone, Copy)]

@@ -2,7 +2,6 @@
 //!
 //! Processor time is what is compared: on a machine that does other things too it changes little, and rates much.
 
-mod client;
 mod content;
 mod measure;
 mod plot;
@@ -17,6 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
+use crate::http::Client;
 use crate::test_all::load::memory::Watch;
 use measure::{Effort, measure};
 use results::{Memory, Results, Seen};
@@ -155,7 +155,7 @@ fn do_work(
     work: Work,
     results: &mut Results,
 ) -> Outcome {
-    let step = |client: &mut client::Client, number| ground.step(work, client, number);
+    let step = |client: &mut Client, number| ground.step(work, client, number);
     let effort = Effort { steps_max: work.steps_max(), ..arguments.effort(work.is_bulk()) };
     if !work.is_bulk() {
         measure(&running.address, None, Effort { lasts: effort.lasts / 10, ..effort }, &step)?;

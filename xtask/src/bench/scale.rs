@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::client::Client;
 use super::content::Source;
 use super::measure::{Effort, measure};
 use super::results::Point;
 use super::subject::{Subject, store};
 use crate::Outcome;
+use crate::http::Client;
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// How many different things are asked for.

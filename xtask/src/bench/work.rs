@@ -6,9 +6,9 @@ use std::thread;
 
 use serde_json::json;
 
-use super::client::{Body, Client};
 use super::content::{Content, Source};
 use crate::Outcome;
+use crate::http::{Body, Client};
 
 /// One kind of work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Serialize)]

@@ -1,9 +1,9 @@
 //! What the driver makes of its parameters, and of the container it finds.
 
+use driver_testsuite::{Running, reason, refusal};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::fake::{Failure, Fake};
-use crate::support::{reason, refusal, start, try_start};
 
 #[tokio::test]
 async fn what_is_wrong_is_told_in_a_sentence() {
@@ -16,19 +16,19 @@ async fn what_is_wrong_is_told_in_a_sentence() {
     ];
     for (fails, wanted, sentence) in rows {
         server.state().fails = fails;
-        let (reason, message) = refusal(try_start(server.launch_with_key()).await);
+        let (reason, message) = refusal(Running::try_start(&server.launch_with_key()).await);
         assert_eq!(reason, wanted, "{message}");
         assert!(message.starts_with(sentence), "{message}");
     }
     let elsewhere = server.launch_with_key().parameter("endpoint", "http://127.0.0.1:9/me");
-    assert_eq!(refusal(try_start(elsewhere).await).0, Reason::Unavailable);
+    assert_eq!(refusal(Running::try_start(&elsewhere).await).0, Reason::Unavailable);
 }
 
 #[tokio::test]
 async fn keys_with_a_slash_before_them_are_found() {
     let server = Fake::start();
     server.put("/docker/a", "old");
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     assert_eq!(driver.content("/docker/a").await.unwrap(), b"old");
     driver.put("/docker/b", "new").await.unwrap();
     assert_eq!(driver.list_all("/docker", "", 0).await.unwrap().len(), 2);
@@ -40,14 +40,14 @@ async fn keys_of_both_kinds_are_not_mixed() {
     let server = Fake::start();
     server.put("/docker/a", "old");
     server.put("docker/a", "new");
-    let (reason, message) = refusal(try_start(server.launch_with_key()).await);
+    let (reason, message) = refusal(Running::try_start(&server.launch_with_key()).await);
     assert_eq!(reason, Reason::ConfigInvalid);
     assert!(message.contains("legacyrootprefix"), "{message}");
     for (value, wanted) in [("true", b"old"), ("false", b"new")] {
-        let driver = start(server.launch_with_key().parameter("legacyrootprefix", value)).await;
+        let driver = Running::start(&server.launch_with_key().parameter("legacyrootprefix", value)).await.unwrap();
         assert_eq!(driver.content("/docker/a").await.unwrap(), wanted);
     }
-    let driver = start(server.launch_with_key().parameter("trimlegacyrootprefix", "false")).await;
+    let driver = Running::start(&server.launch_with_key().parameter("trimlegacyrootprefix", "false")).await.unwrap();
     assert_eq!(driver.content("/docker/a").await.unwrap(), b"old");
 }
 
@@ -58,7 +58,7 @@ async fn a_store_below_a_root_has_its_own_slash() {
         server.put(key, content);
     }
     for (root, wanted) in [("x", b"old"), ("/y/", b"new")] {
-        let driver = start(server.launch_with_key().parameter("rootdirectory", root)).await;
+        let driver = Running::start(&server.launch_with_key().parameter("rootdirectory", root)).await.unwrap();
         assert_eq!(driver.content("/a").await.unwrap(), wanted);
     }
 }
@@ -68,7 +68,7 @@ async fn content_that_was_appended_is_read_and_replaced() {
     let server = Fake::start();
     server.put("a", "appended");
     server.state().objects.get_mut("a").unwrap().is_appended = true;
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     assert_eq!(driver.content("/a").await.unwrap(), b"appended");
     assert_eq!(reason(driver.put_if("/a", "x", true).await), Reason::AlreadyExists);
     driver.put("/a", "put").await.unwrap();

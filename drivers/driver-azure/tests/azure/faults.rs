@@ -2,19 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use driver_testsuite::{Running, detail, reason};
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, TryFutureExt};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::fake::{Failure, Fake};
-use crate::support::{Reply, detail, reason, start};
+
+type Reply<T> = Result<T, tonic::Status>;
 
 const BUSY: Failure = Failure { status: 503, code: "ServerBusy", retry_after: Some(30) };
 
 #[tokio::test]
 async fn every_failure_is_told_as_what_it_is() {
     let server = Fake::start();
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     driver.put("/a", "content").await.unwrap();
     let failure = |status, code| Failure { status, code, retry_after: None };
     let rows = [
@@ -49,7 +51,7 @@ async fn every_failure_is_told_as_what_it_is() {
 #[tokio::test]
 async fn a_server_that_asks_for_patience_is_believed_and_not_waited_for() {
     let server = Fake::start();
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     server.state().fails = Some(BUSY);
     let begun = Instant::now();
     let error = detail(driver.stat("/a").await);
@@ -60,7 +62,7 @@ async fn a_server_that_asks_for_patience_is_believed_and_not_waited_for() {
 #[tokio::test]
 async fn clocks_that_differ_are_told() {
     let server = Fake::start();
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     {
         let mut state = server.state();
         state.late = Duration::from_secs(3600);
@@ -76,7 +78,7 @@ async fn a_copy_that_takes_time_is_awaited_and_hidden() {
     let server = Fake::start();
     server.put("a", "content");
     server.state().copies = vec!["pending", "pending", "pending", "success"];
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     driver.rename("/a", "/b").await.unwrap();
     assert_eq!(driver.content("/b").await.unwrap(), b"content");
     assert_eq!(server.keys(), ["b"]);
@@ -87,7 +89,7 @@ async fn a_copy_under_way_is_no_content() {
     let server = Fake::start();
     server.put("a", "content");
     server.state().copies = vec!["pending"; 1000];
-    let driver = start(server.launch_with_key().parameter("retry_delay", "20ms")).await;
+    let driver = Running::start(&server.launch_with_key().parameter("retry_delay", "20ms")).await.unwrap();
     let moving = driver.rename("/a", "/b");
     let looking = async {
         while server.keys().len() < 2 {
@@ -110,7 +112,7 @@ async fn a_copy_that_is_given_up_is_no_success() {
     for (copies, retries) in [(vec!["pending", "aborted"], "5"), (vec!["pending"; 100], "-1"), (vec!["failed"], "5")] {
         server.put("a", "content");
         server.state().copies = copies.clone();
-        let driver = start(server.launch_with_key().parameter("max_retries", retries)).await;
+        let driver = Running::start(&server.launch_with_key().parameter("max_retries", retries)).await.unwrap();
         assert_eq!(reason(driver.rename("/a", "/b").await), Reason::Unavailable, "{copies:?}");
         assert_eq!(driver.content("/a").await.unwrap(), b"content", "the source stays");
         assert_eq!(reason(driver.stat("/b").await), Reason::NotFound, "{copies:?}");
@@ -120,7 +122,7 @@ async fn a_copy_that_is_given_up_is_no_success() {
 #[tokio::test]
 async fn a_read_goes_on_where_its_connection_broke() {
     let server = Fake::start();
-    let driver = start(server.launch_with_key()).await;
+    let driver = Running::start(&server.launch_with_key()).await.unwrap();
     let wanted = driver_testsuite::content(1, 1_000_000);
     driver.put("/a", wanted.clone()).await.unwrap();
     server.state().cut_after = Some(300_000);

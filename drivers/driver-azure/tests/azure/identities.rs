@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use driver_testsuite::Launch;
+use driver_testsuite::{Launch, Running, refusal};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tempfile::NamedTempFile;
@@ -12,7 +12,6 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::fake::Fake;
-use crate::support::{refusal, start, try_start};
 
 /// A directory that gives tokens, which it does under TLS alone, and the file with the authority that it belongs to.
 struct Directory {
@@ -49,7 +48,7 @@ impl Directory {
 
 /// Every request of a driver that works has the token.
 async fn works_with_the_token(server: &Fake, launch: Launch) {
-    let driver = start(launch).await;
+    let driver = Running::start(&launch).await.unwrap();
     driver.put("/a", "content").await.unwrap();
     assert_eq!(driver.content("/a").await.unwrap(), b"content");
     assert!(driver.capabilities().redirect);
@@ -106,7 +105,7 @@ async fn a_client_secret_is_good_or_told_to_be_wrong() {
             .parameter("credentials.secret", secret)
     };
     works_with_the_token(&server, launch("good")).await;
-    let (reason, message) = refusal(try_start(launch("wrong")).await);
+    let (reason, message) = refusal(Running::try_start(&launch("wrong")).await);
     assert_eq!((reason, &message[..18]), (Reason::AccessDenied, "no token could be "));
     assert!(!message.contains("wrong"));
 }
@@ -116,7 +115,7 @@ async fn tokens_are_not_sent_over_a_network_in_the_open() {
     let server = Fake::start();
     let launch = server.launch().parameter("endpoint", "http://store.example/me");
     let launch = launch.parameter("credentials.type", "managed_identity");
-    let (reason, message) = refusal(try_start(launch).await);
+    let (reason, message) = refusal(Running::try_start(&launch).await);
     assert_eq!(reason, Reason::ConfigInvalid);
     assert!(message.contains("https:// only"), "{message}");
 }
@@ -124,7 +123,7 @@ async fn tokens_are_not_sent_over_a_network_in_the_open() {
 #[tokio::test]
 async fn a_query_lets_in_and_is_not_passed_on() {
     let server = Fake::start();
-    let driver = start(server.launch().parameter("sastoken", "?sv=2026-04-06&sig=secret")).await;
+    let driver = Running::start(&server.launch().parameter("sastoken", "?sv=2026-04-06&sig=secret")).await.unwrap();
     driver.put("/a", "content").await.unwrap();
     assert!(!driver.capabilities().redirect, "there is nothing to sign URLs with");
     assert!(server.state().authorizations.is_empty());

@@ -8,4 +8,3 @@ mod configuring;
 mod fake;
 mod faults;
 mod identities;
-mod support;

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::ops::Deref;
-
-use driver_testsuite::{Client, Driver, Launch, content};
+use driver_testsuite::{Launch, Running, content};
 use futures::TryStreamExt;
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::path::Path;
@@ -18,19 +16,6 @@ fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(why)
 }
 
-struct Running {
-    client: Client,
-    _driver: Driver,
-}
-
-impl Deref for Running {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.client
-    }
-}
-
 /// A driver whose store is a folder of the container.
 async fn start(root: &str) -> Running {
     let launch = Launch::new(env!("CARGO_BIN_EXE_bulkhead-driver-azure"))
@@ -40,8 +25,7 @@ async fn start(root: &str) -> Running {
         .parameter("container", &setting("AZURITE_CONTAINER"))
         .parameter("rootdirectory", root)
         .parameter("chunksize", &BLOCK.to_string());
-    let driver = Driver::start(&launch).await.unwrap();
-    Running { client: driver.configured().await.unwrap(), _driver: driver }
+    Running::start(&launch).await.unwrap()
 }
 
 fn oracle() -> MicrosoftAzure {

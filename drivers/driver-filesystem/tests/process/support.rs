@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use driver_testsuite::{Launch, Running, StartError, reason};
+use driver_testsuite::{Launch, Running};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tonic::Status;
 
@@ -25,18 +25,14 @@ pub(crate) fn launch() -> Launch {
 pub(crate) async fn try_start(launch: Launch, root: &Path, parameters: &[(&str, &str)]) -> Reply<Running> {
     let launch = launch.parameter("rootdirectory", root.to_str().unwrap());
     let launch = parameters.iter().fold(launch, |launch, (name, value)| launch.parameter(name, value));
-    match Running::start(&launch).await {
-        Ok(running) => Ok(running),
-        Err(StartError::Configure(status)) => Err(*status),
-        Err(problem) => panic!("{problem}"),
-    }
+    Running::try_start(&launch).await
 }
 
 /// Why and with which words Configure was refused. They never name the folder.
 pub(crate) fn refusal(reply: Reply<Running>, root: &Path) -> (Reason, String) {
-    let message = reply.as_ref().map(|_| ()).unwrap_err().message().to_owned();
+    let (reason, message) = driver_testsuite::refusal(reply);
     assert!(!message.contains(root.to_str().unwrap()), "{message}");
-    (reason(reply), message)
+    (reason, message)
 }
 
 /// The files that the driver keeps for itself while it does nothing, below `root`.

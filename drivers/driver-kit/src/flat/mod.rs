@@ -6,8 +6,10 @@ mod listing;
 mod names;
 mod parts;
 mod reading;
+mod sweep;
 
 pub use keys::{Area, Keys};
 pub use listing::{Listed, Listing, PageRequest, page};
 pub use parts::{Gathered, Parts};
 pub use reading::{Cause, Chunks, Objects, Opened, Unread, read};
+pub use sweep::{sweep_every_day, upload_age};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use driver_testsuite::{content, reason};
+use driver_testsuite::{content, reason, refusal};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::server::{Quirks, Server};
-use crate::support::{PART, refusal, start, try_start};
+use crate::support::{PART, start, try_start};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

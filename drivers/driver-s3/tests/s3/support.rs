@@ -1,7 +1,6 @@
 //! A driver process for each test, on a server of its own.
 
-use driver_testsuite::{Launch, Running, StartError, reason};
-use storagedriver_proto::v1alpha1::storage_error::Reason;
+use driver_testsuite::{Launch, Running};
 use tonic::Status;
 
 use crate::server::Server;
@@ -21,15 +20,5 @@ pub(crate) async fn start(server: &Server, parameters: &[(&str, &str)]) -> Runni
 
 pub(crate) async fn try_start(launch: Launch, parameters: &[(&str, &str)]) -> Reply<Running> {
     let launch = parameters.iter().fold(launch, |launch, (name, value)| launch.parameter(name, value));
-    match Running::start(&launch).await {
-        Ok(running) => Ok(running),
-        Err(StartError::Configure(status)) => Err(*status),
-        Err(problem) => panic!("{problem}"),
-    }
-}
-
-/// Why and with which words Configure was refused.
-pub(crate) fn refusal(reply: Reply<Running>) -> (Reason, String) {
-    let message = reply.as_ref().map(|_| ()).unwrap_err().message().to_owned();
-    (reason(reply), message)
+    Running::try_start(&launch).await
 }

@@ -1,17 +1,16 @@
-//! A client small enough to run fifty of: it pushes and pulls one blob over HTTP/1.1 and holds only one block of it.
+//! Pushes and pulls of one blob, small enough to run fifty of: only one block of it is ever held.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+
+use crate::Outcome;
+use crate::http::{Body, Client};
 
 const BLOCK: usize = 256 << 10;
 static BODY: [u8; BLOCK] = [0x5a; BLOCK];
 /// Bytes at the end of each blob, which make it unlike others.
 const LAST: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(300);
 const UPLOADS: &str = "/v2/load/blobs/uploads/";
 
 pub(in crate::test_all) type Failure = Box<dyn Error + Send + Sync>;
@@ -49,100 +48,44 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Pushes with a POST and one PATCH of the whole content, as docker does, and a closing PUT.
 pub(in crate::test_all) fn push(address: &str, blob: &Blob) -> Result<(), Failure> {
-    let mut connection = Connection::open(address)?;
-    connection.send(&format!("POST {UPLOADS}"), 0)?;
-    let location = connection.answer(202)?.location;
-    connection.send(&format!("PATCH {location}"), blob.size)?;
-    for block in blob.blocks() {
-        connection.stream.get_mut().write_all(block)?;
-    }
-    let location = connection.answer(202)?.location;
-    connection.close(&location, blob)
+    let mut client = open(address)?;
+    let location = asked(client.ask("POST", UPLOADS, 202))?.location;
+    let body = Body { length: blob.size, ..Body::default() };
+    let location = asked(client.give(("PATCH", &location), &body, blob.blocks(), 202))?.location;
+    close(&mut client, &location, blob)
 }
 
 /// Pushes with a POST, a PATCH for each `chunk` bytes, and a closing PUT, each sent to the next of `addresses`.
 pub(in crate::test_all) fn push_in_turns(addresses: &[&str], blob: &Blob, chunk: u64) -> Result<(), Failure> {
     let mut turns = addresses.iter().cycle();
-    let mut next = || turns.next().map_or(Err("no address".into()), |address| Connection::open(address));
-    let mut connection = next()?;
-    connection.send(&format!("POST {UPLOADS}"), 0)?;
-    let mut location = connection.answer(202)?.location;
+    let mut next = || turns.next().map_or(Err("no address".into()), |address| open(address));
+    let mut location = asked(next()?.ask("POST", UPLOADS, 202))?.location;
     let content: Vec<u8> = blob.blocks().flatten().copied().collect();
     for piece in content.chunks(usize::try_from(chunk)?) {
-        connection = next()?;
-        connection.send(&format!("PATCH {location}"), piece.len() as u64)?;
-        connection.stream.get_mut().write_all(piece)?;
-        location = connection.answer(202)?.location;
+        let body = Body { length: piece.len() as u64, ..Body::default() };
+        location = asked(next()?.give(("PATCH", &location), &body, [piece], 202))?.location;
     }
-    next()?.close(&location, blob)
+    close(&mut next()?, &location, blob)
 }
 
 /// Pulls and verifies.
 pub(in crate::test_all) fn pull(address: &str, blob: &Blob) -> Result<(), Failure> {
-    let mut connection = Connection::open(address)?;
-    connection.send(&format!("GET /v2/load/blobs/sha256:{}", blob.digest), 0)?;
-    let mut left = connection.answer(200)?.length;
-    let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
-    while left > 0 {
-        let most = left.min(BLOCK as u64) as usize;
-        let got = connection.stream.read(&mut block[..most])?;
-        if got == 0 {
-            return Err(format!("the connection ended {left} bytes before the blob").into());
-        }
-        hash.update(&block[..got]);
-        left -= got as u64;
-    }
+    let mut hash = Sha256::new();
+    let target = format!("/v2/load/blobs/sha256:{}", blob.digest);
+    asked(open(address)?.get_into(&target, 200, &mut |piece| hash.update(piece)))?;
     if hex(&hash.finalize()) == blob.digest { Ok(()) } else { Err("the blob came back changed".into()) }
 }
 
-struct Connection {
-    stream: BufReader<TcpStream>,
+fn close(client: &mut Client, location: &str, blob: &Blob) -> Result<(), Failure> {
+    let separator = if location.contains('?') { '&' } else { '?' };
+    asked(client.ask("PUT", &format!("{location}{separator}digest=sha256:{}", blob.digest), 201)).map(drop)
 }
 
-/// What a client needs of the head of a response.
-struct Head {
-    location: String,
-    length: u64,
+fn open(address: &str) -> Result<Client, Failure> {
+    asked(Client::open(address))
 }
 
-impl Connection {
-    fn open(address: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream: BufReader::with_capacity(BLOCK, stream) })
-    }
-
-    fn send(&mut self, method_and_target: &str, length: u64) -> Result<(), Failure> {
-        let head = format!("{method_and_target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
-        Ok(self.stream.get_mut().write_all(head.as_bytes())?)
-    }
-
-    fn close(&mut self, location: &str, blob: &Blob) -> Result<(), Failure> {
-        let separator = if location.contains('?') { '&' } else { '?' };
-        self.send(&format!("PUT {location}{separator}digest=sha256:{}", blob.digest), 0)?;
-        self.answer(201).map(drop)
-    }
-
-    /// Reads the head of a response with an expected status, and the body with it where that is not a blob.
-    fn answer(&mut self, status: u16) -> Result<Head, Failure> {
-        let first = self.line()?;
-        let mut head = Head { location: String::new(), length: 0 };
-        loop {
-            let line = self.line()?;
-            let Some((name, value)) = line.split_once(':') else { break };
-            match name.to_ascii_lowercase().as_str() {
-                "location" => head.location = value.trim().to_owned(),
-                "content-length" => head.length = value.trim().parse()?,
-                _ => {}
-            }
-        }
-        if first.split(' ').nth(1) == Some(status.to_string().as_str()) { Ok(head) } else { Err(first.into()) }
-    }
-
-    fn line(&mut self) -> Result<String, Failure> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
+/// What went wrong, so that another thread can tell it.
+fn asked<T>(outcome: Outcome<T>) -> Result<T, Failure> {
+    outcome.map_err(|problem| problem.to_string().into())
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use crate::Outcome;
 
 const BLOCK: usize = 256 << 10;
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Fifty clients at once may wait for the disk.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Some registries have no OCI manifest for a client that does not ask for one.
 const ACCEPT: &[u8] =
     b"Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\n";
 
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     host: String,
     block: Vec<u8>,
@@ -22,26 +23,26 @@ pub(super) struct Client {
 
 /// What is sent beside the method and the target.
 #[derive(Default)]
-pub(super) struct Body<'a> {
-    pub(super) length: u64,
-    pub(super) content_type: Option<&'a str>,
+pub(crate) struct Body<'a> {
+    pub(crate) length: u64,
+    pub(crate) content_type: Option<&'a str>,
     /// The first and the last byte of a chunk.
-    pub(super) range: Option<(u64, u64)>,
+    pub(crate) range: Option<(u64, u64)>,
 }
 
 /// What came back, but for its body.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// A path of the same registry.
-    pub(super) location: String,
+    pub(crate) location: String,
     /// The bytes of the body.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     chunked: bool,
 }
 
 impl Client {
-    pub(super) fn open(address: &str) -> Outcome<Self> {
+    pub(crate) fn open(address: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address).map_err(|problem| format!("{address}: {problem}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -50,18 +51,24 @@ impl Client {
         Ok(Client { stream, host: address.to_owned(), block: vec![0; BLOCK] })
     }
 
-    pub(super) fn get(&mut self, target: &str, expected: u16) -> Outcome<Answer> {
+    pub(crate) fn get(&mut self, target: &str, expected: u16) -> Outcome<Answer> {
         self.ask("GET", target, expected)
     }
 
+    /// Shows `see` the content, piece by piece.
+    pub(crate) fn get_into(&mut self, target: &str, expected: u16, see: &mut dyn FnMut(&[u8])) -> Outcome<Answer> {
+        self.send("GET", target, &Body::default(), &[&[]])?;
+        self.answer("GET", target, expected, see)
+    }
+
     /// A request without a body.
-    pub(super) fn ask(&mut self, method: &str, target: &str, expected: u16) -> Outcome<Answer> {
+    pub(crate) fn ask(&mut self, method: &str, target: &str, expected: u16) -> Outcome<Answer> {
         self.send(method, target, &Body::default(), &[&[]])?;
-        self.answer(method, target, expected)
+        self.answer(method, target, expected, &mut |_| ())
     }
 
     /// A request with a body in pieces.
-    pub(super) fn give<'a>(
+    pub(crate) fn give<'a>(
         &mut self,
         (method, target): (&str, &str),
         body: &Body<'_>,
@@ -70,7 +77,7 @@ impl Client {
     ) -> Outcome<Answer> {
         let pieces: Vec<&[u8]> = pieces.into_iter().collect();
         self.send(method, target, body, &pieces)?;
-        self.answer(method, target, expected)
+        self.answer(method, target, expected, &mut |_| ())
     }
 
     /// The head goes with the first piece, so that what is small is one packet.
@@ -94,10 +101,10 @@ impl Client {
         Ok(rest.iter().try_for_each(|piece| stream.write_all(piece))?)
     }
 
-    fn answer(&mut self, method: &str, target: &str, expected: u16) -> Outcome<Answer> {
+    fn answer(&mut self, method: &str, target: &str, expected: u16, see: &mut dyn FnMut(&[u8])) -> Outcome<Answer> {
         let mut answer = self.head()?;
         if method != "HEAD" {
-            answer.length = if answer.chunked { self.skip_chunks()? } else { self.skip(answer.length)? };
+            answer.length = if answer.chunked { self.chunks(see)? } else { self.bytes(answer.length, see)? };
         }
         match answer.status == expected {
             true => Ok(answer),
@@ -122,11 +129,11 @@ impl Client {
         }
     }
 
-    fn skip_chunks(&mut self) -> Outcome<u64> {
+    fn chunks(&mut self, see: &mut dyn FnMut(&[u8])) -> Outcome<u64> {
         let mut total = 0;
         loop {
             let size = u64::from_str_radix(self.line()?.split(';').next().unwrap_or_default(), 16)?;
-            total += self.skip(size)?;
+            total += self.bytes(size, see)?;
             self.line()?;
             if size == 0 {
                 return Ok(total);
@@ -134,13 +141,16 @@ impl Client {
         }
     }
 
-    fn skip(&mut self, length: u64) -> Outcome<u64> {
+    fn bytes(&mut self, length: u64, see: &mut dyn FnMut(&[u8])) -> Outcome<u64> {
         let mut left = length;
         while left > 0 {
             let most = left.min(BLOCK as u64) as usize;
             match self.stream.read(&mut self.block[..most])? {
                 0 => return Err(format!("the connection ended {left} bytes before the body").into()),
-                got => left -= got as u64,
+                got => {
+                    see(self.block.get(..got).unwrap_or_default());
+                    left -= got as u64;
+                }
             }
         }
         Ok(length)
