@@ -61,7 +61,7 @@ enum Command {
     /// Say whether a configuration would do, and start nothing unless it is told to.
     CheckConfig {
         /// The YAML file with the settings.
-        config: PathBuf,
+        config: Option<PathBuf>,
         /// Also have the driver judge its parameters: start it, let it open its store as `serve` would, and end it.
         #[arg(long)]
         driver: bool,
@@ -106,8 +106,9 @@ impl Command {
                 start::rebuild_referrers(load(config.as_deref(), &Options::default())?)?;
             }
             Command::CheckConfig { config: file, driver } => {
-                let config = Config::load(Some(&file), &Options::default())?;
-                let mut sentence = format!("{} would do, with the driver {}", file.display(), config.driver.name);
+                let config = Config::load(file.as_deref(), &Options::default())?;
+                let named = file.map_or("the configuration".to_owned(), |file| file.display().to_string());
+                let mut sentence = format!("{named} would do, with the driver {}", config.driver.name);
                 if driver {
                     logs::begin(&config.log);
                     start::check_driver(config)?;

@@ -18,6 +18,15 @@ async fn run_check(setup: Setup, text: &str) -> (String, i32) {
 }
 
 #[tokio::test]
+async fn the_environment_can_name_the_file() {
+    let setup = Setup::unsaid();
+    let file = setup.folder().join("config.yml");
+    std::fs::write(&file, "version: 0.1\nstorage: {memory: }").unwrap();
+    let output = setup.set("configuration.path", file.to_str().unwrap()).run("check-config").await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the configuration would do, with the driver memory\n");
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused_with_a_sentence() {
     let rows = [
         ("storage: {memory: }", "should begin with 'version: 0.1'"),
