@@ -158,7 +158,7 @@ async fn refusing(launch: Launch) -> Outcome {
     driver.kill().await?;
     driver.replace().await?;
     let client = driver.configured().await?;
-    for (name, wanted) in ["a", "b"].into_iter().zip(there) {
+    for (name, wanted) in ["a", "b", "written"].into_iter().zip(there) {
         holds(&client, name, wanted).await?;
     }
     client.put(&client.at("a"), "later").await?;
@@ -166,8 +166,8 @@ async fn refusing(launch: Launch) -> Outcome {
 }
 
 /// A driver may store through files that it has open already. What it says is OK is there at once, and what it refuses has
-/// not happened. What is then at `a` and at `b`.
-async fn changes_are_told_truly(client: &Client) -> Outcome<[Option<&'static str>; 2]> {
+/// not happened. What is then at `a`, at `b`, and where a session is committed to.
+async fn changes_are_told_truly(client: &Client) -> Outcome<[Option<&'static str>; 3]> {
     let (a, b) = (client.at("a"), client.at("b"));
     let mut there = [Some("old"), None];
     for call in ["Put", "Put of new content", "Move", "Delete"] {
@@ -189,7 +189,12 @@ async fn changes_are_told_truly(client: &Client) -> Outcome<[Option<&'static str
         holds(client, "a", there[0]).await?;
         holds(client, "b", there[1]).await?;
     }
-    Ok(there)
+    let written = match client.store("written", b"whole").await {
+        Ok(_) => Some("whole"),
+        Err(status) => refused_as("Write", Err::<(), _>(status), &REFUSING).map(|_| None)?,
+    };
+    holds(client, "written", written).await?;
+    Ok([there[0], there[1], written])
 }
 
 /// `name` has this content, or none.
