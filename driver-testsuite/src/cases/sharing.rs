@@ -186,15 +186,16 @@ async fn session_moves(launch: Launch) -> Outcome {
 
 async fn commits_elsewhere(launch: Launch) -> Outcome {
     let Pair { one, other, first: _first, _second } = pair(&launch).await?;
-    let (size, target) = (one.aligned(300_000), one.at("target"));
+    let size = one.aligned(300_000);
     for (seed, committers) in [(7, &[&other][..]), (8, &[&other, &one])] {
-        let (staging, wanted) = (one.at(&format!("staging-{seed}")), content(seed, size as usize));
+        let (staging, target) = (one.at(&format!("staging-{seed}")), one.at(&format!("target-{seed}")));
+        let wanted = content(seed, size as usize);
         let mut session = one.stage(&staging, &wanted).await?;
         for result in join_all(committers.iter().map(|client| client.commit(&staging, &target, size))).await {
             equal("what Commit tells", result?.size, size)?;
         }
         session.data(b"more").await;
-        refused("the open stream", session.ended().await, Reason::Fenced)?;
+        refused("the open stream", session.flush().await, Reason::Fenced)?;
         for client in [&one, &other] {
             same_bytes("the target", &client.read(&target, 0, None).await?.1, &wanted)?;
             client.commit(&staging, &target, size).await?;
