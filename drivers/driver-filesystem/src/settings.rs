@@ -27,12 +27,16 @@ impl Settings {
     }
 
     pub(crate) fn take(parameters: &mut Parameters) -> Result<Self> {
-        let threads = parameters.take_parsed("maxthreads")?.unwrap_or(THREADS_DEFAULT);
+        let wanted = parameters.take_parsed("maxthreads")?.unwrap_or(THREADS_DEFAULT);
+        let threads = wanted.clamp(THREADS_MIN, THREADS_MAX);
+        if threads != wanted {
+            tracing::warn!("maxthreads is {threads}: {wanted} is not from {THREADS_MIN} to {THREADS_MAX}");
+        }
         Ok(Settings {
             location: PathBuf::from(parameters.take_required("rootdirectory")?),
             shared: parameters.take_flag("shared")?,
             read_only: parameters.take_flag("readonly")?,
-            threads: threads.clamp(THREADS_MIN, THREADS_MAX),
+            threads,
         })
     }
 }

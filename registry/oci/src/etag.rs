@@ -13,7 +13,12 @@ pub fn of(digest: &Digest) -> String {
 ///
 /// `*` lists everything. A digest that a client sends without its quotes is taken for what it means.
 pub fn lists(if_none_match: &str, digest: &Digest) -> bool {
-    if_none_match.trim() == "*" || Tags(if_none_match).any(|tag| tag == digest.as_str())
+    if_none_match.trim() == "*" || Tags(if_none_match).any(|tag| tag.opaque == digest.as_str())
+}
+
+/// Whether an `If-Match` lists this content, compared strongly as RFC 9110 section 13.1.1 asks.
+pub fn matches(if_match: &str, digest: &Digest) -> bool {
+    if_match.trim() == "*" || Tags(if_match).any(|tag| !tag.is_weak && tag.opaque == digest.as_str())
 }
 
 /// Whether an `If-Range` names this content, compared strongly: then its parts may be joined to what the client has.
@@ -21,22 +26,28 @@ pub fn permits_range(if_range: &str, digest: &Digest) -> bool {
     if_range.trim() == of(digest)
 }
 
-/// The opaque parts of the tags in a list; what is not a tag is passed over up to the next comma.
+struct Tag<'a> {
+    opaque: &'a str,
+    is_weak: bool,
+}
+
+/// The tags in a list; what is not a tag is passed over up to the next comma.
 struct Tags<'a>(&'a str);
 
 impl<'a> Iterator for Tags<'a> {
-    type Item = &'a str;
+    type Item = Tag<'a>;
 
-    fn next(&mut self) -> Option<&'a str> {
+    fn next(&mut self) -> Option<Tag<'a>> {
         let list = self.0.trim_start_matches([' ', '\t', ',']);
         if list.is_empty() {
             return None;
         }
-        let tag = list.strip_prefix("W/").unwrap_or(list);
+        let weak = list.strip_prefix("W/");
+        let tag = weak.unwrap_or(list);
         let quoted = tag.strip_prefix('"').and_then(|opaque| opaque.split_once('"'));
         let (opaque, rest) = quoted.or_else(|| tag.split_once(',')).unwrap_or((tag, ""));
         self.0 = rest;
-        Some(opaque.trim())
+        Some(Tag { opaque: opaque.trim(), is_weak: weak.is_some() })
     }
 }
 
@@ -70,6 +81,22 @@ mod tests {
         ];
         for (header, expected) in rows {
             assert_eq!(lists(&header, &digest), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_weak_tag_matches_nothing() {
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        let rows = [
+            (of(&digest), true),
+            ("*".to_owned(), true),
+            (format!("\"other\", {}", of(&digest)), true),
+            (format!("W/{}", of(&digest)), false),
+            ("\"other\"".to_owned(), false),
+            (String::new(), false),
+        ];
+        for (header, expected) in rows {
+            assert_eq!(matches(&header, &digest), expected, "{header}");
         }
     }
 

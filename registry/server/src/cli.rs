@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Options, parse_duration};
 use crate::embedded::EmbeddedDriver;
@@ -26,14 +26,11 @@ struct Cli {
 enum Command {
     /// Run the registry; without a configuration on 127.0.0.1:5000, keeping its data in ./data.
     Serve {
-        /// The YAML file with the settings.
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
         /// Where to listen, such as 0.0.0.0:5000; wins over the configuration.
         #[arg(long, value_name = "ADDRESS")]
         addr: Option<String>,
-        /// The folder of the filesystem driver; wins over the configuration.
-        #[arg(long, value_name = "FOLDER")]
-        data: Option<PathBuf>,
     },
     /// Be the driver of a registry: started by `serve`, or by you for a registry that attaches to it.
     Driver {
@@ -44,8 +41,8 @@ enum Command {
     },
     /// Remove uploads that nobody has continued for long.
     PurgeUploads {
-        /// The YAML file with the settings.
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
         /// Only uploads without a change for this long; without it, as the configuration says.
         #[arg(long, value_name = "TIME", value_parser = duration)]
         older_than: Option<Duration>,
@@ -55,17 +52,27 @@ enum Command {
     },
     /// Make the index of referrers from the manifests: for a store that another registry has written.
     RebuildReferrers {
-        /// The YAML file with the settings.
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Say whether a configuration would do, and start nothing unless it is told to.
     CheckConfig {
-        /// The YAML file with the settings.
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
         /// Also have the driver judge its parameters: start it, let it open its store as `serve` would, and end it.
         #[arg(long)]
         driver: bool,
     },
+}
+
+/// Where a command learns what it works on.
+#[derive(Args)]
+struct Settings {
+    /// The YAML file with the settings.
+    config: Option<PathBuf>,
+    /// The folder of the filesystem driver; wins over the configuration.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
 }
 
 /// Why a command failed; each kind has an exit code of its own.
@@ -93,21 +100,15 @@ pub(crate) fn run() -> ExitCode {
 impl Command {
     fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Command::Serve { config, addr, data } => {
-                let config = load(config.as_deref(), &Options { addr, data })?;
-                start::serve(config)?;
-            }
+            Command::Serve { settings, addr } => start::serve(settings.load(addr)?)?,
             Command::Driver { name, arguments } => return Ok(name.serve(arguments)),
-            Command::PurgeUploads { config, older_than, dry_run } => {
-                let config = load(config.as_deref(), &Options::default())?;
-                start::purge_uploads(config, older_than, dry_run)?;
+            Command::PurgeUploads { settings, older_than, dry_run } => {
+                start::purge_uploads(settings.load(None)?, older_than, dry_run)?;
             }
-            Command::RebuildReferrers { config } => {
-                start::rebuild_referrers(load(config.as_deref(), &Options::default())?)?;
-            }
-            Command::CheckConfig { config: file, driver } => {
-                let config = Config::load(file.as_deref(), &Options::default())?;
-                let named = file.map_or("the configuration".to_owned(), |file| file.display().to_string());
+            Command::RebuildReferrers { settings } => start::rebuild_referrers(settings.load(None)?)?,
+            Command::CheckConfig { settings, driver } => {
+                let named = settings.config.as_ref().map_or("the configuration".into(), |file| file.to_string_lossy());
+                let config = settings.read(None)?;
                 let mut sentence = format!("{named} would do, with the driver {}", config.driver.name);
                 if driver {
                     logs::begin(&config.log);
@@ -121,14 +122,20 @@ impl Command {
     }
 }
 
-/// Reads the configuration and has the log written as it says.
-fn load(file: Option<&Path>, options: &Options) -> Result<Config, ConfigError> {
-    let config = Config::load(file, options)?;
-    logs::begin(&config.log);
-    for setting in &config.ignored {
-        tracing::warn!(setting, "this setting has no meaning in this registry");
+impl Settings {
+    fn read(&self, addr: Option<String>) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), &Options { addr, data: self.data.clone() })
     }
-    Ok(config)
+
+    /// Reads the configuration and has the log written as it says.
+    fn load(&self, addr: Option<String>) -> Result<Config, ConfigError> {
+        let config = self.read(addr)?;
+        logs::begin(&config.log);
+        for setting in &config.ignored {
+            tracing::warn!(setting, "this setting has no meaning in this registry");
+        }
+        Ok(config)
+    }
 }
 
 impl Failure {

@@ -64,8 +64,10 @@ impl Config {
         let (address, limits) = (http::address(&mut http)?, http::limits(&mut http)?);
         let settings = http::settings(http, &mut storage, maintenance, &mut root)?;
         let store = validation::settings(root.section("validation")?, root.section("cache")?)?;
-        let driver = driver::settings(root.section("driver")?, storage, standalone)?;
+        let driver = root.section("driver")?;
+        // Before a driver is missed: `storage` may be there, misspelt.
         root.finish()?;
+        let driver = driver::settings(driver, storage, standalone)?;
         Ok(Config { log, address, limits, http: settings, store, purge, driver, ignored })
     }
 }

@@ -24,7 +24,7 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("max-age=31536000, immuta
 pub(super) async fn get(site: &Site, name: RepositoryName, digest: Digest, request: Request) -> Answer {
     let blobs = site.registry.blobs();
     let blob = blobs.stat(&name, &digest).await?;
-    let mut response = if client_has_it(&request, &digest) {
+    let mut response = if client_has_it(&request, &digest)? {
         empty(StatusCode::NOT_MODIFIED)
     } else if let Some(url) = redirect(site, &blob, request.method(), client_address(&request)).await? {
         return redirected(&digest, &url);

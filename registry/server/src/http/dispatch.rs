@@ -2,7 +2,8 @@
 //!
 //! It must not know what a handler does.
 
-use http::Method;
+use http::header::{HOST, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::{Method, StatusCode, Version};
 use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidUploadId, Reference, RepositoryName, UploadId};
 use serde_json::json;
 
@@ -11,8 +12,11 @@ use super::route::Route;
 use super::site::Site;
 use super::{Answer, Request, blobs, catalog, health, manifests, referrers, tags, uploads};
 
+const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
+
 /// Answers `request`, whose path is `route`.
 pub(super) async fn dispatch(site: &Site, route: Route, request: Request) -> Answer {
+    is_well_formed(&request)?;
     admit(site, &route, request.method())?;
     match route {
         Route::Root | Route::Livez => Ok(health::alive()),
@@ -50,6 +54,27 @@ async fn upload(site: &Site, name: RepositoryName, id: UploadId, request: Reques
         Method::PUT => uploads::put(site, name, id, request).await,
         Method::DELETE => uploads::cancel(site, name, id).await,
         _ => uploads::status(site, name, id).await,
+    }
+}
+
+/// Refuses what would be misread: a request that names no host or several (RFC 9112 section 3.2), and a change on a
+/// condition (RFC 9110 section 13), which no handler keeps from being overtaken between the look and the change.
+fn is_well_formed(request: &Request) -> Result<(), HttpError> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let least = usize::from(request.version() == Version::HTTP_11);
+    if !(least..=1).contains(&hosts) {
+        return Err(
+            HttpError::new(ErrorCode::Unsupported, "the request needs one header Host").with_status(BAD_REQUEST)
+        );
+    }
+    let conditions = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE];
+    let condition = conditions.into_iter().find(|condition| request.headers().contains_key(condition));
+    match condition.filter(|_| !request.method().is_safe()) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("changes on a condition are not supported: leave {name} away");
+            Err(HttpError::new(ErrorCode::Unsupported, message).with_status(BAD_REQUEST))
+        }
     }
 }
 

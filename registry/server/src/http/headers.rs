@@ -4,9 +4,10 @@ use std::fmt::Display;
 
 use axum::body::Body;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, IF_NONE_MATCH};
-use oci::{Digest, etag};
+use http::header::{CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use oci::{Digest, ErrorCode, etag};
 
+use super::error::HttpError;
 use super::{Request, Response};
 
 pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -26,8 +27,15 @@ pub(super) fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// Whether the client says that it has this content already.
-pub(super) fn client_has_it(request: &Request, digest: &Digest) -> bool {
-    let mut lists = request.headers().get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    lists.any(|tags| etag::lists(tags, digest))
+/// Whether the client says that it has this content already. It is refused when it wanted other content only.
+pub(super) fn client_has_it(request: &Request, digest: &Digest) -> Result<bool, HttpError> {
+    if request.headers().contains_key(IF_MATCH) && !any_list(request, &IF_MATCH, |tags| etag::matches(tags, digest)) {
+        let refusal = HttpError::new(ErrorCode::Unsupported, "the content is not what If-Match asks for");
+        return Err(refusal.with_status(StatusCode::PRECONDITION_FAILED).with_header(ETAG, header(etag::of(digest))));
+    }
+    Ok(any_list(request, &IF_NONE_MATCH, |tags| etag::lists(tags, digest)))
+}
+
+fn any_list(request: &Request, name: &HeaderName, holds: impl Fn(&str) -> bool) -> bool {
+    request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok()).any(holds)
 }

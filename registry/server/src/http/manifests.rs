@@ -37,7 +37,7 @@ const TAGS_MAX: usize = 100;
 /// refuse it would keep clients from content that they are able to read.
 pub(super) async fn get(site: &Site, name: RepositoryName, reference: Reference, request: Request) -> Answer {
     let stored = site.registry.manifests().get(&name, &reference).await?;
-    let mut response = if client_has_it(&request, &stored.digest) {
+    let mut response = if client_has_it(&request, &stored.digest)? {
         empty(StatusCode::NOT_MODIFIED)
     } else {
         let headers = [

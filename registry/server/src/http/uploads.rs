@@ -129,15 +129,18 @@ fn located(site: &Site, upload: &Upload, status: StatusCode, offset: u64) -> Res
     response
 }
 
-/// A chunk that is out of order is answered with all that the client needs to go on.
+/// Who can go on with an upload is told where, and from which byte when that is known: one that another request writes
+/// changes while it is told.
 fn refused(site: &Site, upload: &Upload, error: StorageError) -> HttpError {
-    match error {
-        StorageError::RangeInvalid { offset, .. } => HttpError::from(error)
-            .with_header(LOCATION, location(site, upload))
-            .with_header(RANGE, received(offset))
-            .with_header(DOCKER_UPLOAD_UUID, header(upload.id)),
-        error => error.into(),
-    }
+    let offset = match error {
+        StorageError::RangeInvalid { offset, .. } => Some(offset),
+        StorageError::UploadConflict(_) => None,
+        error => return error.into(),
+    };
+    let refusal = HttpError::from(error)
+        .with_header(LOCATION, location(site, upload))
+        .with_header(DOCKER_UPLOAD_UUID, header(upload.id));
+    offset.into_iter().fold(refusal, |refusal, offset| refusal.with_header(RANGE, received(offset)))
 }
 
 fn created(site: &Site, name: &RepositoryName, digest: &Digest) -> Response {

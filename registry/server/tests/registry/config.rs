@@ -32,6 +32,10 @@ async fn what_is_not_understood_is_refused_with_a_sentence() {
         ("storage: {memory: }", "should begin with 'version: 0.1'"),
         ("version: 0.2\nstorage: {memory: }", "should begin with 'version: 0.1'"),
         ("version: 0.1", "storage should name a driver"),
+        (
+            "version: 0.1\nstorge: {memory: }",
+            "storge (line 2) is not a setting of this registry: did you mean storage?",
+        ),
         ("version: 0.1\nstorage: {memory: , s3: {bucket: x}}", "memory (line 2) and s3 (line 2): keep one"),
         (
             "version: 0.1\nstorage: {Filesystem: }",

@@ -17,6 +17,7 @@ mod pushing;
 mod redirects;
 mod referrers;
 mod remembering;
+mod requests;
 mod serve;
 mod support;
 mod tags;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures::future::join_all;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -105,6 +105,18 @@ async fn who_has_it_gets_no_body() {
             let request = registry.request(method, "/v2/a/manifests/v1").header(IF_NONE_MATCH, &tags);
             let answer = Answer::to(request).await.expect(status);
             assert_eq!(answer.header("docker-content-digest"), digest, "{tags}");
+            assert_eq!(answer.header("etag"), format!("\"{digest}\""));
+        }
+    }
+    for (tags, status) in [
+        (format!("\"{digest}\""), StatusCode::OK),
+        ("*".to_owned(), StatusCode::OK),
+        (format!("W/\"{digest}\""), StatusCode::PRECONDITION_FAILED),
+        ("\"x\"".to_owned(), StatusCode::PRECONDITION_FAILED),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = registry.request(method, "/v2/a/manifests/v1").header(IF_MATCH, &tags);
+            let answer = Answer::to(request).await.expect(status);
             assert_eq!(answer.header("etag"), format!("\"{digest}\""));
         }
     }

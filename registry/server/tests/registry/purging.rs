@@ -64,7 +64,8 @@ async fn an_upload_that_a_replica_purges_is_not_touched_and_goes_even_when_that_
     age(&folder);
     std::fs::create_dir_all(folder.join("turns/purging")).unwrap();
     std::fs::write(folder.join("turns/purging/019a0000-0000-7000-8000-000000000000"), "").unwrap();
-    registry.patch(&location, "more").await.expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
+    let refused = registry.patch(&location, "more").await.expect_error(StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID");
+    assert_eq!(refused.header("location"), location);
     let purged = purge(&setup).await;
     assert_eq!(purged, "1 of 1 uploads were removed");
     registry.patch(&location, "more").await.expect_error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN");

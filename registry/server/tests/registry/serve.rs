@@ -321,7 +321,7 @@ async fn stale_uploads_are_removed_by_command() {
     let data = registry.setup().data();
     registry.signal(Signal::TERM);
     registry.ended().await;
-    let command = Setup::unsaid().set("storage.filesystem.rootdirectory", data.to_str().unwrap());
+    let command = Setup::unsaid().argument("--data").argument(&data);
     let rows = [
         (vec![], "0 of 1 uploads were removed"),
         (vec!["--older-than", "0s", "--dry-run"], "1 of 1 uploads would be removed"),
