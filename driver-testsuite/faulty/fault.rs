@@ -234,7 +234,7 @@ faults! {
     DeleteKeepsSessionsBelow "delete-keeps-sessions-below" "D2" "A recursive Delete does not end the sessions below.",
     DeleteKeepsWriters "delete-keeps-writers" "D2" "Delete lets the writers of the session go on.",
     UrlAnyPath "url-any-path" "F1" "A URL is good for other paths.",
-    UrlAnyMethod "url-any-method" "F1" "A URL is good for other methods.",
+    UrlAnyMethod "url-any-method" "F1" "A URL is good for changes too.",
     UrlNeverExpires "url-never-expires" "F1" "A URL is good for ever.",
     UrlNoRange "url-no-range" "F1" "A URL gives no ranges.",
     UrlOfNothing "url-of-nothing" "F1" "Missing content has a URL, at which there is empty content.",
