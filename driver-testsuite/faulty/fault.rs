@@ -223,6 +223,7 @@ faults! {
     DeleteNothingFails "delete-nothing-fails" "D1" "Delete of nothing is NOT_FOUND.",
     DeletePrefixNothing "delete-prefix-nothing" "D1" "Delete of a prefix is OK without recursive, and deletes nothing.",
     DeletePrefixAll "delete-prefix-all" "D1" "Delete of a prefix deletes all below without recursive.",
+    DeleteRefusedOk "delete-refused-ok" "E2" "A Delete that the back end refuses is OK.",
     DeleteStops "delete-stops" "D1" "A recursive Delete leaves one content.",
     DeletePage "delete-page" "D1" "A recursive Delete deletes no more than 1000.",
     DeletesRace "deletes-race" "D1" "A Delete that another one forestalls is NOT_FOUND.",
