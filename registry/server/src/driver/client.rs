@@ -82,6 +82,11 @@ impl DriverClient {
         Some(Standing { restarts, losses })
     }
 
+    /// Whether nobody else can write to the store: no other driver, and no other registry through this one.
+    pub(crate) fn is_sole_writer(&self) -> bool {
+        self.shared.owned && !self.capabilities().shared
+    }
+
     /// Whether the driver and its store can be used now.
     pub(crate) fn status(&self) -> gate::Status {
         self.gate().status()

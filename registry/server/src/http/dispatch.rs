@@ -2,7 +2,8 @@
 //!
 //! It must not know what a handler does.
 
-use http::header::{HOST, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::header::{HOST, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, TRANSFER_ENCODING};
+use http::uri::Authority;
 use http::{Method, StatusCode, Version};
 use oci::{Digest, ErrorCode, InvalidDigest, InvalidReference, InvalidUploadId, Reference, RepositoryName, UploadId};
 use serde_json::json;
@@ -11,8 +12,6 @@ use super::error::HttpError;
 use super::route::Route;
 use super::site::Site;
 use super::{Answer, Request, blobs, catalog, health, manifests, referrers, tags, uploads};
-
-const BAD_REQUEST: StatusCode = StatusCode::BAD_REQUEST;
 
 /// Answers `request`, whose path is `route`.
 pub(super) async fn dispatch(site: &Site, route: Route, request: Request) -> Answer {
@@ -57,24 +56,36 @@ async fn upload(site: &Site, name: RepositoryName, id: UploadId, request: Reques
     }
 }
 
-/// Refuses what would be misread: a request that names no host or several (RFC 9112 section 3.2), and a change on a
-/// condition (RFC 9110 section 13), which no handler keeps from being overtaken between the look and the change.
+/// Refuses what would be misread: a request that names no host or several (RFC 9112 section 3.2), bytes in a coding that
+/// nobody undoes here (section 6.1), and a change on a condition (RFC 9110 section 13), which no handler keeps from being
+/// overtaken between the look and the change.
 fn is_well_formed(request: &Request) -> Result<(), HttpError> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    let least = usize::from(request.version() == Version::HTTP_11);
-    if !(least..=1).contains(&hosts) {
-        return Err(
-            HttpError::new(ErrorCode::Unsupported, "the request needs one header Host").with_status(BAD_REQUEST)
-        );
+    let refused = |status, message: String| Err(HttpError::new(ErrorCode::Unsupported, message).with_status(status));
+    let headers = request.headers();
+    if !names_one_host(request) {
+        return refused(StatusCode::BAD_REQUEST, "the request needs one header Host, with a host in it".to_owned());
+    }
+    if headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return refused(StatusCode::NOT_IMPLEMENTED, "no Transfer-Encoding but chunked is understood".to_owned());
     }
     let conditions = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE];
-    let condition = conditions.into_iter().find(|condition| request.headers().contains_key(condition));
+    let condition = conditions.into_iter().find(|condition| headers.contains_key(condition));
     match condition.filter(|_| !request.method().is_safe()) {
         None => Ok(()),
         Some(name) => {
             let message = format!("changes on a condition are not supported: leave {name} away");
-            Err(HttpError::new(ErrorCode::Unsupported, message).with_status(BAD_REQUEST))
+            refused(StatusCode::BAD_REQUEST, message)
         }
+    }
+}
+
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_host = |host: &HeaderValue| host.is_empty() || Authority::try_from(host.as_bytes()).is_ok();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        _ => false,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Manifests over HTTP: GET, HEAD, PUT and DELETE by tag or digest.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures::stream;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http_body::Body as _;
@@ -25,7 +27,7 @@ const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// How long the body of a manifest may take: the largest, over a slow line.
 const BODY_TIME: Duration = Duration::from_secs(60);
-/// What is set aside for a body before any of it is there.
+/// What is set aside for a body before any of it is there, and what of one is given out at once.
 const BUFFER_MAX: usize = 64 << 10;
 
 /// The most tags that one push may set.
@@ -44,13 +46,25 @@ pub(super) async fn get(site: &Site, name: RepositoryName, reference: Reference,
             (CONTENT_TYPE, HeaderValue::from_static(stored.media_type)),
             (CONTENT_LENGTH, HeaderValue::from(stored.content.len())),
         ];
-        let mut response = Response::new(Body::from(stored.content));
+        let mut response = Response::new(body(stored.content));
         response.headers_mut().extend(HeaderMap::from_iter(headers));
         response
     };
     let headers = [(DOCKER_CONTENT_DIGEST, header(&stored.digest)), (ETAG, header(etag::of(&stored.digest)))];
     response.headers_mut().extend(HeaderMap::from_iter(headers));
     Ok(response)
+}
+
+/// A large one is given out in copies of its parts: what waits for a slow client must not keep the room of the whole.
+fn body(content: Bytes) -> Body {
+    if content.len() <= BUFFER_MAX {
+        return Body::from(content);
+    }
+    let parts = stream::unfold(content, |mut rest| async move {
+        let part = rest.split_to(rest.len().min(BUFFER_MAX));
+        (!part.is_empty()).then(|| (Ok::<_, Infallible>(Bytes::copy_from_slice(&part)), rest))
+    });
+    Body::from_stream(parts)
 }
 
 pub(super) async fn put(site: &Site, name: RepositoryName, reference: Reference, request: Request) -> Answer {

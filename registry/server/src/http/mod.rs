@@ -7,6 +7,7 @@ mod catalog;
 mod dispatch;
 mod edge;
 mod error;
+mod fetched;
 mod file_body;
 mod headers;
 mod health;

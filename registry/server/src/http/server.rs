@@ -18,8 +18,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::edge;
+use super::fetched::Fetched;
 use super::file_body::Files;
 use super::listener::{Address, BindError, Listener, Stream};
 use super::request_body::{Linger, Lingering, Paced};
@@ -39,6 +41,8 @@ pub(crate) struct Limits {
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client that is waited for and sends nothing of a body for this long is given up.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
+/// Who fetches nothing of an answer for this long, or up to twice, loses the connection: a piece in a minute is enough.
+const FETCH_PATIENCE: Duration = Duration::from_secs(60);
 /// What a client may still send of a body after it was refused: a layer over a usual network.
 const LINGER: Linger = Linger { bytes: 1 << 30, time: Duration::from_secs(60) };
 const HEADER_COUNT_MAX: usize = 100;
@@ -47,12 +51,15 @@ const READ_BUFFER_MAX: usize = 64 << 10;
 /// Each may hold what waits for its client, and a descriptor.
 const HTTP2_STREAMS_MAX: u32 = 32;
 const HTTP2_HEADER_BYTES_MAX: u32 = 64 << 10;
-const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
-const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
+/// What a client may have sent that nobody has taken yet.
+const HTTP2_STREAM_WINDOW: u32 = 512 << 10;
+const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
 const HTTP2_SEND_BUFFER_MAX: usize = 64 << 10;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// After `accept` failed for want of descriptors, a moment for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// One in so many failures in a row is told, which is one in a minute.
+const ACCEPT_FAILURES_TOLD: u32 = 1200;
 
 /// A bound socket, ready to serve.
 pub(crate) struct Server {
@@ -94,11 +101,15 @@ async fn accept(
     room: &Arc<Semaphore>,
 ) -> (Stream, Option<SocketAddr>, Option<OwnedSemaphorePermit>) {
     let place = Arc::clone(room).acquire_owned().await.ok();
+    let mut failures = 0_u32;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, place),
             Err(problem) => {
-                tracing::warn!(%problem, "a connection could not be accepted");
+                if failures.is_multiple_of(ACCEPT_FAILURES_TOLD) {
+                    tracing::warn!(%problem, "connections cannot be accepted");
+                }
+                failures += 1;
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -118,6 +129,8 @@ impl Connections {
         let socket = Sendfile::new(stream, files.clone());
         let asked = Arc::new(AtomicBool::new(false));
         let was_asked = Arc::clone(&asked);
+        let given_up = CancellationToken::new();
+        let stalled = given_up.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let waits = request.headers().contains_key(EXPECT);
@@ -127,11 +140,14 @@ impl Connections {
                 request.extensions_mut().insert(Peer(address));
             }
             // The frames of HTTP/2 are made of bytes in memory.
-            if request.version() <= Version::HTTP_11 {
+            let has_streams = request.version() > Version::HTTP_11;
+            if !has_streams {
                 request.extensions_mut().insert(files.clone());
             }
             let answer = edge::answer(Arc::clone(&site), request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            let stalled = stalled.clone();
+            let fetched = |body| Body::new(Fetched::new(body, FETCH_PATIENCE, stalled));
+            async move { Ok::<_, Infallible>(if has_streams { answer.await.map(fetched) } else { answer.await }) }
         });
         let connection = self.builder.serve_connection(TokioIo::new(socket), service).into_owned();
         let served = self.graceful.watch(connection);
@@ -141,6 +157,7 @@ impl Connections {
                     tracing::debug!(problem, "a connection broke");
                 },
                 () = silence(&was_asked) => tracing::debug!("a connection asked for nothing"),
+                () = given_up.cancelled() => tracing::debug!("a connection fetched nothing of an answer"),
             }
             drop(place);
         });

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use oci::RepositoryName;
 
-use crate::driver::DriverClient;
+use crate::driver::{DriverClient, DriverErrorKind};
 
 use super::error::{Found, StorageError};
 use super::layout;
@@ -55,7 +55,7 @@ impl Catalog {
     }
 
     async fn has_manifests(&self, name: &RepositoryName) -> Result<bool, StorageError> {
-        let info = self.driver.stat(&layout::manifests(name)).await.found()?;
+        let info = or_none_if_closed(self.driver.stat(&layout::manifests(name)).await.found(), Some(name))?.flatten();
         Ok(info.is_some_and(|info| info.is_prefix))
     }
 }
@@ -93,6 +93,21 @@ impl Descent {
     }
 }
 
+/// `None` where the store lets nobody look: one repository that is closed must not keep all others from being seen.
+fn or_none_if_closed<T>(
+    outcome: Result<T, StorageError>,
+    name: Option<&RepositoryName>,
+) -> Result<Option<T>, StorageError> {
+    match (outcome, name) {
+        (Err(StorageError::Driver(error)), Some(name)) if error.kind() == DriverErrorKind::AccessDenied => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(repository = %name, error, "a repository is passed over");
+            Ok(None)
+        }
+        (outcome, _) => outcome.map(Some),
+    }
+}
+
 /// The names in one folder, fetched as they are wanted.
 struct Folder {
     name: Option<RepositoryName>,
@@ -115,7 +130,11 @@ impl Folder {
 
     async fn fetch(&mut self, driver: &DriverClient) -> Result<(), StorageError> {
         let below = self.name.as_ref();
-        let page = driver.list(&layout::repositories(below), self.after.as_deref(), LISTING).await?;
+        let listed = driver.list(&layout::repositories(below), self.after.as_deref(), LISTING).await;
+        let Some(page) = or_none_if_closed(listed.map_err(StorageError::from), below)? else {
+            self.exhausted = true;
+            return Ok(());
+        };
         self.fetched.extend(page.entries.iter().filter_map(|entry| layout::repository_child(below, &entry.name)));
         self.exhausted = !page.more;
         self.after = page.entries.into_iter().last().map(|entry| entry.name);

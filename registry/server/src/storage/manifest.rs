@@ -1,6 +1,6 @@
 //! [`ManifestStore`]: manifests as clients know them, over blobs, revisions, tags and the referrers index.
 //!
-//! The order of the steps is what keeps a store sound without a lock or a transaction. Putting goes: content, revision,
+//! The order of the steps is what keeps a store sound without a transaction, and without a lock that registries share. Putting goes: content, revision,
 //! referrer, tags; deleting goes the other way. A crash between two steps leaves content or links that nothing leads to,
 //! never a tag that leads nowhere.
 //!
@@ -23,6 +23,7 @@ use super::contents::Contents;
 use super::error::StorageError;
 use super::large::{Large, Place, USUAL_MAX};
 use super::links::Links;
+use super::manifest_locks::ManifestLocks;
 use super::referrer::ReferrerStore;
 use super::revision::RevisionStore;
 use super::tag::TagStore;
@@ -98,6 +99,7 @@ pub(crate) struct ManifestStore {
     rules: ManifestRules,
     pub(super) large: Large,
     served: Contents<StoredManifest>,
+    locks: ManifestLocks,
 }
 
 impl Weigh for StoredManifest {
@@ -119,7 +121,16 @@ impl ManifestStore {
         let tags = TagStore::new(driver.clone(), links.clone());
         let referrers = ReferrerStore::new(driver.clone());
         let large = Large::new(stored_bytes_max(rules));
-        ManifestStore { blobs, revisions, tags, referrers, rules, large, served: Contents::new(memory) }
+        ManifestStore {
+            blobs,
+            revisions,
+            tags,
+            referrers,
+            rules,
+            large,
+            served: Contents::new(memory),
+            locks: ManifestLocks::default(),
+        }
     }
 
     /// The most bytes of a manifest that [`Self::put`] is to be given.
@@ -142,6 +153,7 @@ impl ManifestStore {
         self.check_references(name, &manifest).await?;
         let accepted = AcceptedManifest { digest, subject: manifest.subject().map(|subject| subject.digest.clone()) };
         self.blobs.put(name, &accepted.digest, new.content).await?;
+        let _kept = self.locks.of(name, &accepted.digest).read().await;
         self.link(name, &accepted).await?;
         self.tag(name, &new.tags, &accepted).await?;
         Ok(accepted)
@@ -155,7 +167,7 @@ impl ManifestStore {
         }
     }
 
-    /// A deletion of the same manifest that runs beside this push may look for tags before these are written, and take
+    /// A deletion of the same manifest that another registry runs beside this push may look for tags before these are written, and take
     /// the revision after it was. It looks once more when the revision is gone, and a push looks for the revision when
     /// the tags are written, so one of the two sees the other and no tag is left without its revision.
     async fn tag(&self, name: &RepositoryName, tags: &[Tag], manifest: &AcceptedManifest) -> Result<(), StorageError> {
@@ -257,7 +269,10 @@ impl ManifestStore {
     pub(crate) async fn delete(&self, name: &RepositoryName, reference: &Reference) -> Result<(), StorageError> {
         let existed = match reference {
             Reference::Tag(tag) => self.tags.delete(name, tag).await?,
-            Reference::Digest(digest) => self.delete_revision(name, digest).await?,
+            Reference::Digest(digest) => {
+                let _alone = self.locks.of(name, digest).write().await;
+                self.delete_revision(name, digest).await?
+            }
         };
         if existed { Ok(()) } else { Err(StorageError::ManifestUnknown) }
     }

@@ -12,6 +12,7 @@ mod layout;
 mod link;
 mod links;
 mod manifest;
+mod manifest_locks;
 mod page;
 mod purge;
 mod referrer;

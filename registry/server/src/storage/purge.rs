@@ -34,7 +34,7 @@ pub(crate) async fn purge_uploads(
     let mut purge = Purge { driver, uploads, before, dry_run, purged: Purged::default() };
     let mut descent = Descent::after(None);
     while let Some(repository) = descent.next(driver).await? {
-        purge.purge_repository(&repository).await?;
+        purge.try_repository(&repository).await;
     }
     Ok(purge.purged)
 }
@@ -48,6 +48,14 @@ struct Purge<'a> {
 }
 
 impl Purge<'_> {
+    /// One repository that cannot be read must not keep all others.
+    async fn try_repository(&mut self, repository: &RepositoryName) {
+        if let Err(error) = self.purge_repository(repository).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%repository, error, "a repository cannot be purged");
+        }
+    }
+
     async fn purge_repository(&mut self, repository: &RepositoryName) -> Result<(), StorageError> {
         let (folder, mut after) = (layout::uploads(repository), None::<String>);
         loop {

@@ -410,7 +410,7 @@ async fn of_two_pushes_of_a_tag_one_stays_whole() {
 }
 
 #[tokio::test]
-async fn a_push_beside_a_deletion_leaves_no_tag_without_its_manifest() {
+async fn of_a_push_and_a_deletion_at_once_one_is_the_later() {
     let content = image(json!({}));
     let by_digest = format!("/v2/a/manifests/{}", sha256(&content));
     for registry in registries().await {
@@ -420,6 +420,9 @@ async fn a_push_beside_a_deletion_leaves_no_tag_without_its_manifest() {
             let tag = format!("v{}", round % 3);
             let (_, deleted) = tokio::join!(push(&registry, "a", Some(&tag), &content), registry.delete(&by_digest));
             deleted.expect(StatusCode::ACCEPTED);
+            let (tagged, kept) =
+                (registry.get(&format!("/v2/a/manifests/{tag}")).await, registry.get(&by_digest).await);
+            assert_eq!(tagged.status, kept.status, "either both are there, or neither");
             let tags = registry.get("/v2/a/tags/list").await.expect(StatusCode::OK).json()["tags"].clone();
             for tag in tags.as_array().unwrap() {
                 let tag = tag.as_str().unwrap();

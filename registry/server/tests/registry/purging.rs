@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt;
 use reqwest::StatusCode;
 
+use tokio::time::timeout;
+
 use crate::interruptions::{open_patch, upload_folder};
 use crate::pushing::{begin, close, content, offset, patch_at};
 use crate::support::{Setup, eventually, sha256};
@@ -69,6 +71,26 @@ async fn an_upload_that_a_replica_purges_is_not_touched_and_goes_even_when_that_
     let purged = purge(&setup).await;
     assert_eq!(purged, "1 of 1 uploads were removed");
     registry.patch(&location, "more").await.expect_error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN");
+}
+
+#[tokio::test]
+async fn bytes_are_not_acknowledged_while_another_request_could_drop_them() {
+    let setup = Setup::filesystem().set("storage.filesystem.shared", "true");
+    let registry = setup.start().await;
+    for (of_another, waits) in [(SystemTime::now(), true), (SystemTime::now() - DAY, false)] {
+        let location = begin(&registry, "").await;
+        let folder = upload_folder(&setup, &location);
+        let mark = folder.join("turns/appending/019a0000-0000-7000-8000-000000000000");
+        std::fs::create_dir_all(mark.parent().unwrap()).unwrap();
+        std::fs::File::create(&mark).unwrap().set_modified(of_another).unwrap();
+        let mut patch = std::pin::pin!(registry.patch(&location, "bytes"));
+        if waits {
+            assert!(timeout(Duration::from_secs(2), &mut patch).await.is_err());
+            assert_eq!(offset(&registry, &location).await, 5);
+            std::fs::remove_file(&mark).unwrap();
+        }
+        patch.await.expect(StatusCode::ACCEPTED);
+    }
 }
 
 async fn purge(setup: &Setup) -> String {

@@ -8,13 +8,17 @@ use tokio::net::TcpStream;
 use crate::support::{Answer, Setup};
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn a_request_names_one_host_and_no_coding_but_chunked() {
     let registry = Setup::memory().start().await;
     let rows = [
         ("HTTP/1.1\r\nHost: x\r\n", "HTTP/1.1 200"),
         ("HTTP/1.1\r\nHost:\r\n", "HTTP/1.1 200"),
         ("HTTP/1.0\r\n", "HTTP/1.0 200"),
         ("HTTP/1.1\r\n", "HTTP/1.1 400"),
+        ("HTTP/1.1\r\nHost: a b/c\r\n", "HTTP/1.1 400"),
+        ("HTTP/1.1\r\nHost: x:5000\r\n", "HTTP/1.1 200"),
+        ("HTTP/1.1\r\nHost: [::1]:5000\r\n", "HTTP/1.1 200"),
+        ("HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n", "HTTP/1.1 501"),
         ("HTTP/1.1\r\nHost: x\r\nHost: y\r\n", "HTTP/1.1 400"),
         ("HTTP/1.0\r\nHost: x\r\nHost: y\r\n", "HTTP/1.0 400"),
     ];

@@ -52,6 +52,7 @@ async fn an_attached_driver_may_come_later_and_be_replaced() {
     let (supervisor, client) = starting.await.unwrap();
     client.put(&path("/a"), Bytes::from_static(b"kept")).await.unwrap();
     assert_eq!((client.status().ready, client.status().pid), (true, None));
+    assert!(!client.is_sole_writer(), "another registry may be attached to it too");
     first.kill().await.unwrap();
     let _second = operated_driver(&place, &socket);
     assert_eq!(client.get(&path("/a"), 4).await.unwrap(), "kept");

@@ -71,8 +71,9 @@ impl Incoming {
         if self.gathered.is_empty() && self.surplus.len() >= CHUNK_PREFERRED {
             return Some(self.surplus.split_to(CHUNK_PREFERRED));
         }
-        if !self.surplus.is_empty() && self.gathered.capacity() < CHUNK_PREFERRED {
-            self.gathered = BytesMut::with_capacity(CHUNK_PREFERRED);
+        let room = self.length.filter(|_| self.is_small()).map_or(CHUNK_PREFERRED, |length| length as usize);
+        if !self.surplus.is_empty() && self.gathered.capacity() < room {
+            self.gathered = BytesMut::with_capacity(room);
         }
         let lacking = CHUNK_PREFERRED - self.gathered.len();
         self.gathered.extend_from_slice(&self.surplus.split_to(lacking.min(self.surplus.len())));

@@ -77,7 +77,7 @@ impl UploadStore {
     pub(crate) async fn append(&self, upload: &Upload, incoming: Incoming) -> Result<u64, StorageError> {
         let claim = self.claims.take(upload.id).await?;
         let (turn, progress) = Turn::begin(&self.driver, upload, TurnKind::Appending).await?;
-        let appended = self.append_after(upload, progress, incoming, &claim).await;
+        let appended = self.append_after(&turn, progress, incoming, &claim).await;
         if let Err(StorageError::NoSpace(_)) = appended {
             self.free_unsaved(upload, &turn).await;
         }
@@ -89,15 +89,19 @@ impl UploadStore {
 
     async fn append_after(
         &self,
-        upload: &Upload,
+        turn: &Turn,
         progress: Progress,
         incoming: Incoming,
         claim: &Claim,
     ) -> Result<u64, StorageError> {
         incoming.check_start(progress.offset)?;
-        let mut writer = UploadWriter::open(&self.driver, upload, progress, None).await?;
+        let before = progress.offset;
+        let mut writer = UploadWriter::open(&self.driver, turn.upload(), progress, None).await?;
         let taken = writer.take(incoming, claim, self.limit).await;
         let saved = writer.save().await?;
+        if saved > before {
+            turn.settle(&mut writer).await?;
+        }
         taken.map(|()| saved)
     }
 

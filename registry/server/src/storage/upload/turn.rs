@@ -9,29 +9,44 @@
 //! good. Whoever closes an upload with a mark that is not its own reads the content again before it believes the digest.
 //! An upload that somebody is closing or purging is not touched by others at all.
 //!
+//! A request that looked before another had saved its bytes may open the session after, and drop them. So bytes are not
+//! acknowledged while a mark is there that is young enough for that.
+//!
 //! A request whose store failed leaves its mark too, since something of it may still be under way: whoever closes the
 //! upload reads it again. A closing that failed first keeps all others off for as long as a call may outlive its end.
 //!
-//! No clock is asked of others: a replica that dies leaves its mark, which costs a reading; when it dies while closing,
+//! No clock but the store's is asked: a replica that dies leaves its mark, which costs a reading; when it dies while closing,
 //! the upload has to be started anew.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use futures::TryStreamExt;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::claim::Claim;
 use super::progress::{Progress, Upload};
+use super::writer::UploadWriter;
 use crate::driver::DriverClient;
-use crate::storage::layout::{TurnKind, UploadFact};
+use crate::storage::layout::{self, TurnKind, UploadFact};
 use crate::storage::{StorageError, link};
 
 /// How long a driver may go on with a call that was given up, as the protocol says.
 const OUTLIVES: Duration = Duration::from_secs(10);
+/// How long a request may take from its look at an upload to opening the session.
+const OVERTAKES: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often a closing that failed is to be given up.
 const ROUNDS: u32 = 360;
+
+/// Whether another request can still drop bytes that were saved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Settled,
+    Unsettled,
+}
 
 pub(super) struct Turn {
     driver: DriverClient,
@@ -44,7 +59,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Marks a turn without looking for others.
     pub(super) async fn mark(driver: &DriverClient, upload: &Upload, kind: TurnKind) -> Result<Self, StorageError> {
-        let mark = driver.capabilities().shared.then(|| UploadFact::Turn(kind, Uuid::now_v7()));
+        let mark = (!driver.is_sole_writer()).then(|| UploadFact::Turn(kind, Uuid::now_v7()));
         if let Some(mark) = mark {
             driver.put(&upload.path(mark), Bytes::new()).await?;
         }
@@ -99,6 +114,10 @@ impl Turn {
         if started { Ok(()) } else { Err(StorageError::UploadUnknown(self.upload.id)) }
     }
 
+    pub(super) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
     /// Whether the hash states can be believed.
     pub(super) fn is_alone(&self) -> bool {
         self.alone
@@ -128,6 +147,56 @@ impl Turn {
         let stays = UploadFact::Turn(TurnKind::Appending, Uuid::now_v7());
         self.driver.put(&self.upload.path(stays), Bytes::new()).await?;
         Ok(self.driver.delete(&self.upload.path(mark)).await?)
+    }
+
+    /// Waits until no other request can drop the bytes that were just saved, and they may be acknowledged.
+    ///
+    /// A request that looked before they were saved opens the session at where it was then. Its mark is seen here, unless
+    /// it looks only now and sees what was saved. A mark that is older has opened the session before, or never will.
+    pub(super) async fn settle(&self, writer: &mut UploadWriter) -> Result<(), StorageError> {
+        if self.mark.is_none() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        loop {
+            let Some(standing) = self.standing_of(writer.state()).await? else {
+                // A request that was overtaken has taken it away, as its own.
+                writer.save_state().await?;
+                continue;
+            };
+            if standing == Standing::Settled || begun.elapsed() > OVERTAKES {
+                return Ok(());
+            }
+            if let Err(overtaken) = writer.check_newest().await {
+                return self.give_way(writer, overtaken).await;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// How the upload stands after `state` was written; `None` without it.
+    async fn standing_of(&self, state: UploadFact) -> Result<Option<Standing>, StorageError> {
+        let folder = self.upload.folder();
+        let entries: Vec<_> = self.driver.walk(&folder, None).try_collect().await?;
+        let facts = entries.iter().filter_map(|entry| {
+            let fact = layout::upload_fact(&folder, &entry.path)?;
+            Some((fact, entry.info.modified))
+        });
+        let facts: Vec<_> = facts.collect();
+        let Some((_, saved)) = facts.iter().find(|(fact, _)| *fact == state) else { return Ok(None) };
+        let is_recent = |marked: SystemTime| marked + OVERTAKES > *saved;
+        let unsettled = facts.iter().any(|(fact, marked)| {
+            matches!(fact, UploadFact::Turn(..)) && Some(*fact) != self.mark && is_recent(*marked)
+        });
+        Ok(Some(if unsettled { Standing::Unsettled } else { Standing::Settled }))
+    }
+
+    /// Another request opened the session later. If it dropped what was saved here, that is not to be found any more.
+    async fn give_way(&self, writer: &UploadWriter, overtaken: StorageError) -> Result<(), StorageError> {
+        if writer.is_dropped().await? {
+            self.driver.delete(&self.upload.path(writer.state())).await?;
+        }
+        Err(overtaken)
     }
 
     /// Ends the turn of a request after which nothing of it is under way.

@@ -132,14 +132,41 @@ impl UploadWriter {
         if persisted < offset {
             self.save_tail(persisted, offset).await?;
         }
-        let state = UploadFact::HashState(self.hasher.algorithm(), offset);
-        self.driver.put(&self.upload.path(state), self.hasher.to_go_state().into()).await?;
-        self.saved.push(state);
+        self.save_state().await?;
+        self.saved.push(self.state());
         self.saved_offset = offset;
         // A save that failed halfway has left a tail of the very name that this one wrote anew.
         older.retain(|fact| !self.saved.contains(fact));
         self.forget(older).await;
         Ok(offset)
+    }
+
+    /// Says that the bytes so far count.
+    pub(super) async fn save_state(&self) -> Result<(), StorageError> {
+        Ok(self.driver.put(&self.upload.path(self.state()), self.hasher.to_go_state().into()).await?)
+    }
+
+    /// Where the hash of the bytes so far is written down.
+    pub(super) fn state(&self) -> UploadFact {
+        UploadFact::HashState(self.hasher.algorithm(), self.offset())
+    }
+
+    /// Fails when another writer has opened the session since.
+    pub(super) async fn check_newest(&mut self) -> Result<(), StorageError> {
+        self.session.flush().await.map(drop).map_err(|error| broken(&self.upload, error))
+    }
+
+    /// Whether the session has fewer bytes than were saved here: it tells when it is asked to go on beyond all.
+    pub(super) async fn is_dropped(&self) -> Result<bool, StorageError> {
+        let granularity = self.driver.capabilities().granularity;
+        let beyond = (u64::MAX >> 1) / granularity * granularity;
+        let whole = self.saved_offset - self.saved_offset % granularity;
+        match self.driver.open_session(&self.upload.data(), beyond, None).await.map_err(|error| error.kind()) {
+            Err(DriverErrorKind::OffsetInvalid { persisted }) => Ok(persisted < whole),
+            Err(DriverErrorKind::NotFound) => Ok(true),
+            // Not known: what is there stays.
+            _ => Ok(false),
+        }
     }
 
     /// Through a write session of its own, since a tail can be larger than one message takes.
