@@ -34,7 +34,7 @@
 //!                 ├── tails                   ours: only over drivers that cannot persist every offset
 //!                 │   ├── staging             where a tail is written
 //!                 │   └── <offset>            the bytes just before <offset> that the session does not hold yet
-//!                 ├── turns                   ours: only over stores that several replicas serve
+//!                 ├── turns                   ours: only where another registry may write to the store
 //!                 │   └── appending|closing|purging/<uuid>    empty; who adds to this upload, makes it a blob or deletes it
 //!                 └── unverified              ours: all of the upload, while it is read again to learn its digest
 //! ```
