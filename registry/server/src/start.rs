@@ -52,24 +52,31 @@ pub(crate) fn serve(config: Config) -> Result<(), StartError> {
         let upkeep = tokio::spawn(schedule::purge_uploads(registry.clone(), config.purge, read_only));
         banner.show(&client);
         let site = Arc::new(site(registry, Settings { read_only, ..config.http }, client));
-        serve_until_stopped(server, site, stop).await;
+        let in_order = serve_until_stopped(server, site, stop).await;
         upkeep.abort();
-        supervisor.shutdown().await;
+        // Otherwise the driver is killed with its supervisor.
+        if in_order {
+            supervisor.shutdown().await;
+        }
         Ok(())
     })
 }
 
-/// After the first signal requests in flight are finished; somebody who sends a second one does not want to wait.
-async fn serve_until_stopped(server: Server, site: Arc<Site>, mut stop: StopSignals) {
+/// After the first signal requests in flight are finished; somebody who sends a second one does not want to wait. Whether
+/// there was no second one.
+async fn serve_until_stopped(server: Server, site: Arc<Site>, mut stop: StopSignals) -> bool {
     let asked = CancellationToken::new();
     let mut serving = pin!(server.serve(site, asked.cancelled()));
     tokio::select! {
-        () = &mut serving => return,
+        () = &mut serving => return true,
         () = stop.next() => asked.cancel(),
     }
     tokio::select! {
-        () = serving => {}
-        () = stop.next() => tracing::warn!("stopping at once: requests still in flight were cut off"),
+        () = serving => true,
+        () = stop.next() => {
+            tracing::warn!("stopping at once: requests still in flight were cut off");
+            false
+        }
     }
 }
 
@@ -113,8 +120,8 @@ async fn with_registry(
 async fn open_store(settings: DriverSettings) -> Result<(Supervisor, DriverClient), StartError> {
     let folder = data_folder(&settings);
     Supervisor::start(settings).await.map_err(|source| match folder {
-        Some(folder) => StartError::Data { folder, source },
-        None => StartError::Driver(source),
+        Some(folder) if source.is_about_the_store() => StartError::Data { folder, source },
+        _ => StartError::Driver(source),
     })
 }
 

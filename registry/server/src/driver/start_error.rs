@@ -38,6 +38,11 @@ pub(crate) enum StartError {
 }
 
 impl StartError {
+    /// Whether the driver itself works, and its store is what is wrong.
+    pub(crate) fn is_about_the_store(&self) -> bool {
+        matches!(self, StartError::Configuration { .. } | StartError::Store { .. })
+    }
+
     /// Whether starting the same driver with the same configuration again is pointless.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, StartError::Configuration { .. })
