@@ -40,6 +40,7 @@ impl Settings {
             redirect: left.take("redirect", false)?,
             commit_copies: left.take("commit_copies", false)?,
             descriptors: left.take("descriptors", false)?,
+            write_descriptors: left.take("write_descriptors", false)?,
         };
         let is_filled = left.take("filled", false)?;
         let max_bytes = left.take("max_bytes", u64::MAX)?;

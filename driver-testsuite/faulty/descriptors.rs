@@ -17,7 +17,8 @@ use rustix::net::{
 use storagedriver_proto::limits::{INLINE_MAX, PACKET_MAX};
 use storagedriver_proto::v1alpha1::descriptor_response::{Failure as Failed, Kind};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse, Info};
+use storagedriver_proto::v1alpha1::write_request::Open;
+use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse, Info, WriteResponse};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use crate::Problem;
 use crate::failure::{Failure, Result, failure, not_found};
 use crate::fault::Fault;
-use crate::service::{State, blocking, content_path};
+use crate::service::{Opened, State, blocking, content_path};
 
 /// As many descriptors as are looked at of those that come with a request.
 const SENT_MAX: usize = 16;
@@ -139,17 +140,17 @@ async fn answer(
     request: DescriptorRequest,
     kept: &mut Vec<OwnedFd>,
 ) -> io::Result<()> {
-    let path = request.path.clone();
+    let path = request.open.as_ref().map_or(&request.path, |open| &open.path).clone();
     let (kind, descriptor) = match open(state, request).await {
         Err(refusal) if refusal.reason == Reason::NotConfigured && Fault::DescriptorsAfterConfigure.on() => {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Err(refusal) => (failed(&refusal, &path), None),
-        Ok((info, descriptor)) => (Kind::Info(info), Some(descriptor)),
+        Ok((kind, descriptor)) => (kind, Some(descriptor)),
     };
     let descriptor = match (&kind, descriptor) {
         (Kind::Failure(_), None) if Fault::DescriptorWithFailure.on() => Some(std::fs::File::open("/dev/null")?.into()),
-        (Kind::Info(_), Some(_)) if Fault::DescriptorMissing.on() => None,
+        (_, Some(_)) if Fault::DescriptorMissing.on() => None,
         (_, descriptor) => descriptor,
     };
     let packet = DescriptorResponse { kind: Some(kind) }.encode_to_vec();
@@ -175,8 +176,11 @@ fn failed(refusal: &Failure, path: &str) -> Kind {
     Kind::Failure(Failed { error: Some(error), message })
 }
 
-async fn open(state: &State, request: DescriptorRequest) -> Result<(Info, OwnedFd)> {
+async fn open(state: &State, request: DescriptorRequest) -> Result<(Kind, OwnedFd)> {
     let opened = state.opened().await?;
+    if let Some(open) = request.open {
+        return open_session(&opened, open).await;
+    }
     if !opened.capabilities.descriptors && !Fault::DescriptorsUndeclared.on() {
         return Err(failure(Reason::Unsupported, "the store hands no descriptors over"));
     }
@@ -192,7 +196,16 @@ async fn open(state: &State, request: DescriptorRequest) -> Result<(Info, OwnedF
     if info.size > INLINE_MAX as u64 && Fault::DescriptorLimit.on() {
         return Err(failure(Reason::TooLarge, "the content is large"));
     }
-    Ok((told(info), file.into()))
+    Ok((Kind::Info(told(info)), file.into()))
+}
+
+async fn open_session(opened: &Opened, Open { path, offset, .. }: Open) -> Result<(Kind, OwnedFd)> {
+    if !opened.capabilities.write_descriptors && !Fault::FileUndeclared.on() {
+        return Err(failure(Reason::Unsupported, "the store hands no files of sessions out"));
+    }
+    let (path, store) = (content_path(&path)?, Arc::clone(&opened.store));
+    let file = blocking(move || store.hand_out(&path, offset)).await?;
+    Ok((Kind::Opened(WriteResponse { persisted: offset, flushed: false }), file.into()))
 }
 
 /// What is told of the content.

@@ -315,6 +315,19 @@ faults! {
     DescriptorQueueDropped "descriptor-queue-dropped" "X8" "At its start it ends the connections that waited for it.",
     DescriptorStopCuts "descriptor-stop-cuts" "X8" "On SIGTERM it ends the connections, whatever it has received.",
     DescriptorStopTakes "descriptor-stop-takes" "X8" "After SIGTERM it accepts connections.",
+    FileUndeclared "file-undeclared" "X1,C1" "Files of sessions are not declared, and handed out.",
+    FileOfShared "file-of-shared" "C1" "Files of sessions are declared in a shared store.",
+    FileAppends "file-appends" "X9" "The file of a session is opened with O_APPEND.",
+    FileUncut "file-uncut" "X9,W1" "A file is not cut at the offset at which its session is opened.",
+    FileAnyOffset "file-any-offset" "X9,W1" "A file is opened beyond what there is.",
+    FileFencesNobody "file-fences-nobody" "X9,W2" "The stream that wrote before goes on beside the file.",
+    FileCopied "file-copied" "X10" "The file of a session is a copy of what is staged.",
+    FileCommitted "file-committed" "X11" "Commit publishes a file that somebody can write to.",
+    MoveTakesSession "move-takes-session" "X11" "Move takes a session, whoever can write to its file.",
+    FileContinued "file-continued" "X11" "A session is opened at an offset while somebody can write to its file.",
+    FileStartedOver "file-started-over" "X11" "A session that is started over has the file it had.",
+    FileKeepsDeleted "file-keeps-deleted" "X11,D2" "A session is not deleted while somebody can write to its file.",
+    FileOfProcess "file-of-process" "X11" "It is forgotten with the process that a file was handed out.",
 }
 
 impl Fault {

@@ -18,6 +18,7 @@ mod serve;
 mod service;
 mod store;
 mod streams;
+mod writers;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -69,6 +69,8 @@ impl State {
         }
         let mut settings = Settings::read(&parameters).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         settings.capabilities.descriptors &= self.has_descriptor_socket || Fault::DescriptorsWithoutSocket.on();
+        let is_alone = !settings.capabilities.shared || Fault::FileOfShared.on();
+        settings.capabilities.write_descriptors &= self.has_descriptor_socket && is_alone;
         let capabilities = settings.capabilities;
         let secret = settings.secret.clone();
         let store = Arc::new(blocking(move || Store::open(settings)).await?);

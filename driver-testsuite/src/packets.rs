@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::Message;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, ftruncate};
+use rustix::fs::{FileType, OFlags, Stat, fcntl_getfl, fstat, ftruncate};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, sendmsg, socket_with,
@@ -23,7 +23,8 @@ use storagedriver_proto::error::to_status;
 use storagedriver_proto::limits::PACKET_MAX;
 use storagedriver_proto::v1alpha1::descriptor_response::Kind;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse, Info};
+use storagedriver_proto::v1alpha1::write_request::Open;
+use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse, Info, StorageError};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -87,6 +88,11 @@ impl Asker {
         if !client.capabilities().descriptors {
             return not_offered("descriptors");
         }
+        Self::at(client).await
+    }
+
+    /// A connection to the driver of `client`, which must have a descriptor socket.
+    pub(crate) async fn at(client: &Client) -> Outcome<Self> {
         match Self::connect(client.descriptor_socket(), client.journal()).await {
             Ok(asker) => Ok(asker),
             Err(problem) => {
@@ -158,8 +164,9 @@ impl Asker {
             (Kind::Info(info), Some(descriptor)) if descriptors.is_empty() => {
                 Ok(Ok(Handed { info, file: descriptor.into() }))
             }
-            (Kind::Info(_), last) => {
-                broken(format!("{} descriptors come with info", descriptors.len() + usize::from(last.is_some())))
+            (kind @ (Kind::Info(_) | Kind::Opened(_)), last) => {
+                let count = descriptors.len() + usize::from(last.is_some());
+                broken(format!("{count} descriptors come with {}", told(&kind)))
             }
             (Kind::Failure(_), Some(_)) => broken("a descriptor comes with a failure"),
             (Kind::Failure(failure), None) => Ok(Err(to_status(&failure.error.unwrap_or_default(), &failure.message))),
@@ -187,6 +194,43 @@ impl Asker {
         equal(&format!("{what}: the path that the failure tells"), error.path.as_str(), path)
     }
 
+    /// Asks for the file of the session at `path`, opened at `offset`.
+    pub(crate) async fn open(&self, path: &str, offset: u64) -> Outcome<Result<File, Status>> {
+        let open = Open { path: path.to_owned(), offset, target: String::new() };
+        self.journal.count();
+        self.journal.message("Descriptor", format!("open of {path} at {offset}"), "sent");
+        self.send(&DescriptorRequest { open: Some(open), ..DescriptorRequest::default() }.encode_to_vec(), &[]).await?;
+        match self.answer().await? {
+            None => broken("the connection ended without an answer"),
+            Some(Answer { kind: Kind::Failure(failure), descriptors }) if descriptors.is_empty() => {
+                Ok(Err(to_status(&failure.error.unwrap_or_default(), &failure.message)))
+            }
+            Some(Answer { kind: Kind::Opened(opened), descriptors }) if descriptors.len() == 1 => {
+                equal("what is persisted of a session when it is opened", opened.persisted, offset)?;
+                equal("whether the answer to `open` is one to a flush", opened.flushed, false)?;
+                let file = descriptors.into_iter().next().map(File::from);
+                let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+                check_writable(&file, offset).map(|()| Ok(file))
+            }
+            Some(Answer { kind, descriptors }) => {
+                broken(format!("{} descriptors come with {}", descriptors.len(), told(&kind)))
+            }
+        }
+    }
+
+    /// The file of the session at `path`, which there must be.
+    pub(crate) async fn opened(&self, path: &str, offset: u64) -> Outcome<File> {
+        Ok(self.open(path, offset).await??)
+    }
+
+    /// Asks for the file of a session that cannot be had, for `reason`.
+    pub(crate) async fn open_refused(&self, path: &str, offset: u64, reason: Reason) -> Outcome<StorageError> {
+        let what = format!("the file of the session {path:?} at {offset}");
+        let error = refused(&what, self.open(path, offset).await?, reason)?;
+        equal(&format!("{what}: the path that the failure tells"), error.path.as_str(), path)?;
+        Ok(error)
+    }
+
     /// The connection ends, without an answer to what was sent last.
     pub(crate) async fn ends(&self, what: &str) -> Outcome {
         match self.answer().await? {
@@ -199,11 +243,8 @@ impl Asker {
 impl Handed {
     /// It is what a registry believes: a regular file of the size told, opened for reading and nothing else.
     fn check(&self) -> Outcome {
-        let (stat, flags) = (fstat(&self.file).map_err(io::Error::from)?, fcntl_getfl(&self.file));
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        ensure(kind == FileType::RegularFile, || format!("a descriptor is that of a {kind:?}"))?;
+        let (stat, flags) = look(&self.file)?;
         equal("the size of the file", u64::try_from(stat.st_size).unwrap_or_default(), self.info.size)?;
-        let flags = flags.map_err(io::Error::from)?;
         let forbidden = flags & (OFlags::RWMODE | OFlags::PATH);
         ensure(forbidden.is_empty(), || format!("a descriptor is opened with {forbidden:?}"))?;
         ensure(self.file.write_at(b"x", 0).is_err(), || "a descriptor can be written to".to_owned())?;
@@ -231,15 +272,34 @@ impl Handed {
     }
 }
 
+/// What the kernel says of a descriptor, which must be that of a regular file.
+fn look(file: &File) -> Outcome<(Stat, OFlags)> {
+    let stat = fstat(file).map_err(io::Error::from)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    ensure(kind == FileType::RegularFile, || format!("a descriptor is that of a {kind:?}"))?;
+    Ok((stat, fcntl_getfl(file).map_err(io::Error::from)?))
+}
+
+/// It is what a registry believes to be the file of a session opened at `offset`.
+fn check_writable(file: &File, offset: u64) -> Outcome {
+    let (stat, flags) = look(file)?;
+    equal("the size of the file of a session", u64::try_from(stat.st_size).unwrap_or_default(), offset)?;
+    ensure(flags.intersects(OFlags::WRONLY | OFlags::RDWR), || "the file of a session cannot be written".to_owned())?;
+    let forbidden = flags & (OFlags::APPEND | OFlags::PATH);
+    ensure(forbidden.is_empty(), || format!("the file of a session is opened with {forbidden:?}"))
+}
+
 /// The packet that asks for `path`.
 pub(crate) fn request(path: &str, if_version: &str) -> Vec<u8> {
-    DescriptorRequest { path: path.to_owned(), if_version: if_version.to_owned() }.encode_to_vec()
+    let (path, if_version) = (path.to_owned(), if_version.to_owned());
+    DescriptorRequest { path, if_version, open: None }.encode_to_vec()
 }
 
 fn told(kind: &Kind) -> &'static str {
     match kind {
         Kind::Info(_) => "info received",
         Kind::Failure(_) => "failure received",
+        Kind::Opened(_) => "opened received",
     }
 }
 

@@ -298,6 +298,7 @@ impl From<&pb::Capabilities> for Capabilities {
             redirect: told.redirect,
             commit_copies: told.commit_copies,
             descriptors: told.descriptors,
+            write_descriptors: told.write_descriptors,
         }
     }
 }

@@ -125,6 +125,7 @@ async fn without_a_fault_nothing_is_caught() {
         (Profile::LocalFast, Level::Quick, "descriptors", "descriptors/"),
         (Profile::LocalFast, Level::Quick, "descriptors", "holders/"),
         (Profile::LocalFast, Level::Quick, "descriptors", "packets/"),
+        (Profile::LocalFast, Level::Quick, "descriptors write_descriptors", "files/"),
         (Profile::ReadOnly, Level::Full, "read_only filled", "readonly/"),
     ];
     for (profile, level, switches, filter) in rows {

@@ -124,8 +124,11 @@ fn configure() -> Vec<Line> {
         redirect: true,
         commit_copies: true,
         descriptors: true,
+        write_descriptors: false,
     };
-    vec![registry(ConfigureRequest { parameters }), driver(ConfigureResponse { capabilities: Some(capabilities) })]
+    let single = Capabilities { granularity: 1, descriptors: true, write_descriptors: true, ..Capabilities::default() };
+    let answer = |capabilities| driver(ConfigureResponse { capabilities: Some(capabilities) });
+    vec![registry(ConfigureRequest { parameters }), answer(capabilities), answer(single)]
 }
 
 fn stat() -> Vec<Line> {
@@ -223,13 +226,17 @@ fn errors() -> Vec<Line> {
 
 fn descriptors() -> Vec<Line> {
     use descriptor_response::{Failure, Kind};
-    let asked = |if_version: &str| registry(DescriptorRequest { path: text("/a/b"), if_version: text(if_version) });
+    let asked =
+        |if_version: &str| registry(DescriptorRequest { path: text("/a/b"), if_version: text(if_version), open: None });
+    let open = Open { path: text("/up/data"), offset: 7, target: text("/blob") };
     let failure = Failure { error: Some(error(Reason::VersionMismatch)), message: text("the version is another") };
     vec![
         asked(""),
         driver(DescriptorResponse { kind: info().map(Kind::Info) }),
         asked("v-1"),
         driver(DescriptorResponse { kind: Some(Kind::Failure(failure)) }),
+        registry(DescriptorRequest { open: Some(open), ..DescriptorRequest::default() }),
+        driver(DescriptorResponse { kind: Some(Kind::Opened(WriteResponse { persisted: 7, flushed: false })) }),
     ]
 }
 

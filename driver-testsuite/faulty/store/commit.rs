@@ -8,7 +8,7 @@ use storagedriver_proto::Path;
 use storagedriver_proto::v1alpha1::Info;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
-use super::sessions::SessionFile;
+use super::sessions::{SessionFile, handed_out};
 use super::tree::{Found, info_of};
 use super::{Store, Turn};
 use crate::failure::{Result, failure, not_found, offset_invalid};
@@ -62,6 +62,9 @@ impl Turn<'_> {
         size: u64,
         if_absent: bool,
     ) -> Result<Info> {
+        if self.is_handed_out(path, session)? && !Fault::FileCommitted.on() {
+            return Err(handed_out());
+        }
         let mut tail = self.inner.staged.get(path).map(|staged| staged.tail.clone()).unwrap_or_default();
         if Fault::CommitForgetsTail.on() {
             tail.clear();

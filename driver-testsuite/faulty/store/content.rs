@@ -102,7 +102,12 @@ impl Store {
     }
 
     pub(crate) fn rename(&self, source: &Path, target: &Path) -> Result<Info> {
-        let turn = self.turn()?;
+        let mut turn = self.turn()?;
+        if Fault::MoveTakesSession.on()
+            && let Some(session) = self.session(source)?
+        {
+            return turn.publish(&session.place, target);
+        }
         let Found::Content(from, metadata) = self.at(source)? else { return self.move_nothing(source, target) };
         if source == target {
             if Fault::MoveOntoItselfDeletes.on() {
@@ -240,6 +245,12 @@ impl Store {
 impl Turn<'_> {
     /// Ends the session at `path` and, with `recursive`, those below it.
     fn end_sessions(&mut self, path: &Path, recursive: bool) -> Result<()> {
+        if Fault::FileKeepsDeleted.on()
+            && let Some(session) = self.store.session(path)?
+            && self.is_handed_out(path, &session)?
+        {
+            return Ok(());
+        }
         if Fault::DeletedSessionsReturn.on() || Fault::DeleteOfProcess.on() {
             return self.end_some_sessions(path, recursive);
         }

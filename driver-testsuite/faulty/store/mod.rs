@@ -19,7 +19,7 @@ mod steps;
 mod tree;
 mod volatile;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +59,8 @@ struct Inner {
     staged: HashMap<Path, Staged>,
     /// Targets that were named at `open`; without faults none is kept.
     hints: HashMap<Path, Path>,
+    /// Sessions whose files were handed out.
+    handed_out: HashSet<Path>,
     /// When content was last made: no two versions are of one time.
     stamp: SystemTime,
 }
@@ -99,7 +101,8 @@ impl Store {
             locked => locked.map_err(|_| failure(reason, "another process has the store open"))?,
         }
         let turn = File::create(root.join("turn"))?;
-        let inner = Mutex::new(Inner { staged: HashMap::new(), hints: HashMap::new(), stamp: SystemTime::UNIX_EPOCH });
+        let (staged, hints, handed_out) = Default::default();
+        let inner = Mutex::new(Inner { staged, hints, handed_out, stamp: SystemTime::UNIX_EPOCH });
         let reads = reads_at_once();
         let sabotage = Sabotage::default();
         let store = Store { root, settings, inner, turn, sabotage, reads, _owner: owner, _volatile: volatile };

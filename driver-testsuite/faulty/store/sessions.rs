@@ -12,9 +12,15 @@ use tokio::sync::watch;
 
 use super::tree::{Found, entries};
 use super::{Inner, Store, Turn};
-use crate::failure::{Result, failure, fenced, not_found, offset_invalid};
+use crate::failure::{Failure, Result, failure, fenced, not_found, offset_invalid};
 use crate::fault::Fault;
 use crate::hello::random;
+use crate::writers;
+
+/// Why a session has to wait for whoever has its file.
+pub(super) fn handed_out() -> Failure {
+    failure(Reason::Unavailable, "somebody can write to the file of the session")
+}
 
 /// Sessions that are many.
 const MANY: usize = 100;
@@ -74,6 +80,31 @@ impl Store {
         size - size % self.settings.capabilities.granularity
     }
 
+    /// The file of the session at `path`, opened at `offset`, for somebody else to write.
+    pub(crate) fn hand_out(&self, path: &Path, offset: u64) -> Result<File> {
+        let mut turn = self.turn()?;
+        if Fault::FileFencesNobody.on()
+            && let Some(session) = self.session(path)?
+        {
+            let file = File::options().read(true).write(true).open(session.place)?;
+            return Ok(file.set_len(offset).map(|()| file)?);
+        }
+        let (number, _fence) = turn.open_session(path, offset)?;
+        turn.inner.staged.remove(path);
+        turn.inner.handed_out.insert(path.clone());
+        let mut place = self.session_folder(path).join(format!("={number}"));
+        if Fault::FileCopied.on() {
+            let copy = self.root.join("temporary");
+            fs::copy(place, &copy)?;
+            place = copy;
+        }
+        let file = File::options().read(true).write(true).append(Fault::FileAppends.on()).open(place)?;
+        if Fault::FileUncut.on() {
+            file.set_len(file.metadata()?.len() + 1)?;
+        }
+        Ok(file)
+    }
+
     pub(super) fn remove_sessions(&self, path: &Path, recursive: bool) -> Result<()> {
         let folder = self.session_folder(path);
         for (name, entry) in entries(&folder)? {
@@ -124,7 +155,7 @@ impl Turn<'_> {
             let persisted =
                 if Fault::OpenCreates.on() { persisted.unwrap_or(offset) } else { persisted.ok_or_else(not_found)? };
             let is_unaligned = self.store.rounded(offset) != offset && !Fault::OpenUnaligned.on();
-            if (offset > persisted && !Fault::OpenLeavesHole.on()) || is_unaligned {
+            if (offset > persisted && !Fault::OpenLeavesHole.on() && !Fault::FileAnyOffset.on()) || is_unaligned {
                 return Err(offset_invalid(persisted));
             }
         }
@@ -135,6 +166,7 @@ impl Turn<'_> {
         let next = if Fault::FenceMissing.on() { 0 } else { 1 };
         // No writer of a session that has ended may be taken for one of this.
         let number = existing.as_ref().map_or_else(|| random() >> 8, |session| session.number + next);
+        let existing = self.let_go(path, offset, existing)?;
         let file = self.session_file(path, number, existing.as_ref())?;
         let keeps = if offset == 0 { Fault::OpenKeepsBytes } else { Fault::OpenKeepsBeyond };
         if !keeps.on() || file.metadata()?.len() < offset {
@@ -145,6 +177,29 @@ impl Turn<'_> {
         let staged = Staged { number, file, tail: Vec::new(), fenced: self.inner.fenced(path), _fence: fence };
         self.inner.staged.insert(path.clone(), staged);
         Ok((number, fenced))
+    }
+
+    /// What is there to go on with: a file that somebody can write to is refused, or left to them when there is nothing to
+    /// keep of it.
+    fn let_go(&self, path: &Path, offset: u64, existing: Option<SessionFile>) -> Result<Option<SessionFile>> {
+        let Some(session) = existing else { return Ok(None) };
+        if !self.is_handed_out(path, &session)? {
+            return Ok(Some(session));
+        }
+        match offset {
+            0 if Fault::FileStartedOver.on() => Ok(Some(session)),
+            0 => Ok(fs::remove_file(&session.place).map(|()| None)?),
+            _ if Fault::FileContinued.on() => Ok(Some(session)),
+            _ => Err(handed_out()),
+        }
+    }
+
+    /// Whether somebody else can write to the session.
+    pub(super) fn is_handed_out(&self, path: &Path, session: &SessionFile) -> Result<bool> {
+        let is_known = self.inner.handed_out.contains(path) || !Fault::FileOfProcess.on();
+        // Where a stream of this process writes, nobody else can.
+        let can_be = self.store.settings.capabilities.write_descriptors && !self.inner.staged.contains_key(path);
+        Ok(can_be && is_known && writers::has_other(&session.place)?)
     }
 
     fn session_file(&self, path: &Path, number: u64, existing: Option<&SessionFile>) -> Result<File> {

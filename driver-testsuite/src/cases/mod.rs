@@ -10,6 +10,7 @@ mod descriptors;
 mod disk;
 mod errors;
 mod faults;
+mod files;
 mod handshake;
 mod health;
 mod holders;
@@ -61,6 +62,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         descriptors::CASES,
         holders::CASES,
         packets::CASES,
+        files::CASES,
         backdoor::CASES,
         disk::CASES,
         crash::CASES,

@@ -52,7 +52,7 @@ struct Kind {
     looks: fn(&CaseReport) -> bool,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind {
         name: "durability",
         declared: |told| told.durability.clone(),
@@ -94,6 +94,12 @@ const KINDS: [Kind; 8] = [
         declared: |told| told.descriptors.to_string(),
         offered: |told| told.descriptors,
         looks: |case| case.scope == Scope::Descriptors,
+    },
+    Kind {
+        name: "write_descriptors",
+        declared: |told| told.write_descriptors.to_string(),
+        offered: |told| told.write_descriptors,
+        looks: |case| cites(case, &["X10", "X11"]),
     },
     Kind {
         name: "commit_copies",

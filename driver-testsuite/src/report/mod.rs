@@ -77,6 +77,8 @@ pub struct Capabilities {
     pub redirect: bool,
     pub commit_copies: bool,
     pub descriptors: bool,
+    #[serde(default)]
+    pub write_descriptors: bool,
 }
 
 /// Where the run took place.

@@ -2,6 +2,7 @@
 //!
 //! The kit calls no session that was replaced. But what such a session began may still be under way in the pool, and a
 //! published file must never be written to: so every write happens under the lock of its path, and only by the newest.
+//! A writer whom the file was handed out to needs no lock, so that it is known here whether there can be one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,6 +15,8 @@ pub(crate) struct Newest {
     number: u64,
     /// The session is over: it was published, or moved.
     is_over: bool,
+    /// It is a stream of this process, and nobody else has the file open for writing.
+    is_alone: bool,
 }
 
 #[derive(Default)]
@@ -49,24 +52,37 @@ impl Claim {
 }
 
 impl Claims {
-    /// Runs `work` while nobody writes to the session at `path`. When it succeeds, no older claim can be held again; when
-    /// it fails, all is as before.
-    pub(crate) fn take_over<T, E>(&self, path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<(Claim, T), E> {
+    /// Runs `work` while no claim to the session at `path` is held, and tells it whether the file may be handed out. When
+    /// it succeeds, no older claim can be held again; when it fails, all is as before.
+    pub(crate) fn take_over<T, E>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(bool) -> Result<T, E>,
+    ) -> Result<(Claim, T), E> {
         let newest = self.newest(path);
         let mut current = lock(&newest);
-        let done = work()?;
+        let done = work(!current.is_alone)?;
         let number = current.number + 1;
-        *current = Newest { number, is_over: false };
+        *current = Newest { number, is_over: false, is_alone: true };
         drop(current);
         Ok((Claim { newest, number }, done))
     }
 
-    /// As [`take_over`](Self::take_over), and nobody has a claim then.
-    pub(crate) fn end<T, E>(&self, path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    /// As [`take_over`](Self::take_over), for a writer who needs no claim.
+    pub(crate) fn hand_out<T, E>(&self, path: &Path, work: impl FnOnce(bool) -> Result<T, E>) -> Result<T, E> {
         let newest = self.newest(path);
         let mut current = lock(&newest);
-        let done = work()?;
-        current.is_over = true;
+        let done = work(!current.is_alone)?;
+        *current = Newest { number: current.number + 1, is_over: false, is_alone: false };
+        Ok(done)
+    }
+
+    /// As [`take_over`](Self::take_over), and nobody has a claim then.
+    pub(crate) fn end<T, E>(&self, path: &Path, work: impl FnOnce(bool) -> Result<T, E>) -> Result<T, E> {
+        let newest = self.newest(path);
+        let mut current = lock(&newest);
+        let done = work(!current.is_alone)?;
+        *current = Newest { is_over: true, is_alone: false, ..*current };
         Ok(done)
     }
 
@@ -98,7 +114,7 @@ mod tests {
     #[test]
     fn the_newest_alone_can_hold_its_claim() {
         let (claims, path) = (Claims::default(), Path::parse("/s").unwrap());
-        let take_over = |path: &Path, outcome: Outcome| claims.take_over(path, || outcome).map(|(claim, ())| claim);
+        let take_over = |path: &Path, outcome: Outcome| claims.take_over(path, |_| outcome).map(|(claim, ())| claim);
         let first = take_over(&path, Ok(())).unwrap();
         let other = take_over(&Path::parse("/other").unwrap(), Ok(())).unwrap();
         assert!(take_over(&path, Err(())).is_err());
@@ -106,15 +122,29 @@ mod tests {
         assert_eq!(standing(&first), None);
         let second = take_over(&path, Ok(())).unwrap();
         assert_eq!([&first, &second, &other].map(standing), [Some(Lost::Superseded), None, None]);
-        assert!(claims.end(&path, || Err::<(), ()>(())).is_err());
+        assert!(claims.end(&path, |_| Err::<(), ()>(())).is_err());
         assert_eq!(standing(&second), None);
-        claims.end(&path, || Outcome::Ok(())).unwrap();
+        claims.end(&path, |_| Outcome::Ok(())).unwrap();
         assert_eq!([&first, &second, &other].map(standing), [Some(Lost::Superseded), Some(Lost::Over), None]);
         let third = take_over(&path, Ok(())).unwrap();
         assert_eq!([&second, &third].map(standing), [Some(Lost::Superseded), None]);
         drop((first, second, third));
         take_over(&Path::parse("/new").unwrap(), Ok(())).unwrap();
         assert!(!lock(&claims.paths).contains_key(&path));
+    }
+
+    #[test]
+    fn a_file_may_be_handed_out_unless_a_stream_of_this_process_was_the_last_to_open_it() {
+        let (claims, path) = (Claims::default(), Path::parse("/s").unwrap());
+        let told = |may_be_out: bool| Ok::<_, ()>(may_be_out);
+        let (stream, may_be_out) = claims.take_over(&path, told).unwrap();
+        assert!(may_be_out, "an earlier process may have handed it out");
+        assert_eq!(claims.hand_out(&path, told), Ok(false));
+        assert_eq!(stream.hold().err(), Some(Lost::Superseded));
+        let (stream, may_be_out) = claims.take_over(&path, told).unwrap();
+        assert!(may_be_out);
+        assert_eq!([claims.end(&path, told), claims.end(&path, told)], [Ok(false), Ok(true)]);
+        assert_eq!(stream.hold().err(), Some(Lost::Over));
     }
 
     #[test]
@@ -130,7 +160,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let (claim, ()) = claims.take_over(&path, alone).unwrap();
+                        let (claim, ()) = claims.take_over(&path, |_| alone()).unwrap();
                         if let Ok(_held) = claim.hold() {
                             alone().unwrap();
                         }

@@ -6,14 +6,19 @@
 //!
 //! All of this rests on one kernel that keeps the locks and the files: see [`Keeper`]. Only at a path where a session is
 //! written the file is that of the session, and changes.
+//!
+//! The file of a session can be had too, to write into, in a store that is one process's alone. Such a writer cannot be
+//! fenced; but the kernel knows whether there is one, and until there is none the session is neither continued nor published.
 
-use driver_kit::{Error, ErrorKind, Info, Path, Result};
+use driver_kit::{Error, ErrorKind, Info, Path, Result, is_being_written};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{OFlags, fcntl_setfl, fstatfs};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, fstatfs, openat};
 use rustix::io;
 
 use crate::error::reading;
 use crate::info::content;
+use crate::put::Source;
+use crate::root::FILE;
 use crate::store::Store;
 
 /// Who keeps the files of a store.
@@ -48,6 +53,43 @@ impl Keeper {
 impl Store {
     pub(crate) fn hands_over(&self) -> bool {
         self.keeper.lets_hand_over(self.settings.may_be_written_by_others())
+    }
+
+    /// Whether files of sessions are handed out.
+    pub(crate) fn hands_out(&self) -> bool {
+        let can_tell = self.writer().is_ok_and(|writer| writer.can_tell_writers);
+        can_tell && !self.settings.shared && self.keeper.lets_hand_over(false)
+    }
+
+    /// Whether this very file, which is open here for writing, is one of which it can be told.
+    pub(crate) fn check_can_be_handed_out(&self, file: &OwnedFd, place: &Source<'_>) -> Result<()> {
+        let reader = openat(place.folder, place.name, FILE, Mode::empty()).map_err(reading)?;
+        let can_tell = matches!(is_being_written(&reader), Ok(true));
+        if can_tell && Keeper::of(file).map_err(reading)?.lets_hand_over(self.settings.shared) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "this session is on a file system, or of a user, that keeps it from others",
+        ))
+    }
+
+    /// A session that was handed out must be closed by who has it before it goes on: what they write cannot be stopped.
+    ///
+    /// A file of which the kernel does not tell was never handed out.
+    pub(crate) fn check_let_go(&self, place: &Source<'_>, may_be_out: bool) -> Result<()> {
+        if self.settings.shared || !may_be_out {
+            return Ok(());
+        }
+        // Without a file there that can be opened, whoever asked finds out why.
+        let Ok(file) = openat(place.folder, place.name, FILE, Mode::empty()) else { return Ok(()) };
+        match is_being_written(&file) {
+            Ok(true) => {
+                let sentence = "the file of this session was handed out, and is not closed yet";
+                Err(Error::new(ErrorKind::Unavailable { may_have_happened: false }, sentence))
+            }
+            Ok(false) | Err(_) => Ok(()),
+        }
     }
 
     /// The file that is the content of `path`. Part of a store may be another file system than its root.

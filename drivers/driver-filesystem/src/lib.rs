@@ -81,6 +81,7 @@ impl StorageDriver for Filesystem {
             read_only: settings.read_only,
             if_absent: self.store.writer().is_ok_and(|writer| writer.can_rename_without_replacing),
             descriptors: self.store.hands_over(),
+            write_descriptors: self.store.hands_out(),
             ..Capabilities::new(Durability::Power)
         }
     }
@@ -136,6 +137,11 @@ impl StorageDriver for Filesystem {
         let permit = self.pool.file().await?;
         let staged = self.run(move |store, _| store.open_staged(&path, offset)).await?;
         Ok(Session::new(staged, offset, self.pool.clone(), permit))
+    }
+
+    async fn open_descriptor(&self, path: &Path, offset: u64, _target: Option<&Path>) -> Result<OwnedFd> {
+        let path = path.clone();
+        self.run(move |store, _| store.hand_out_staged(&path, offset)).await
     }
 
     async fn commit(

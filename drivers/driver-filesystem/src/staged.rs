@@ -3,6 +3,9 @@
 //! A file that has been published is never written to: publishing renames it away from the staging path with every writer
 //! fenced and none in the middle of a write, and a file that has a second name is not continued. Whoever opens a session,
 //! publishes it or moves what is at its path does all of that in one folder and under one lock there.
+//!
+//! A file that was handed out has a writer whom nothing here can stop. So it is neither continued nor published until the
+//! kernel says that nobody can write to it any more, whichever process handed it out.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use driver_kit::{Bytes, Error, Path, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, Stat, fadvise, fdatasync, fstat, ftruncate, openat, unlinkat,
+    Advice, AtFlags, FileType, Mode, OFlags, Stat, fadvise, fcntl_setfl, fdatasync, fstat, ftruncate, openat, unlinkat,
 };
 use rustix::io::{self, Errno};
 
@@ -43,12 +46,30 @@ impl Store {
     /// Opens the session at `path` for writing at `offset`, and fences all who wrote to it before.
     pub(crate) fn open_staged(self: &Arc<Self>, path: &Path, offset: u64) -> Result<Staged> {
         self.writer()?;
-        let (claim, (file, marker)) = self.claims.take_over(path, || match offset {
-            0 => self.start_over(path),
-            _ => self.go_on(path, offset),
-        })?;
+        let open = |may_be_out| self.open_file(path, offset, may_be_out);
+        let (claim, (file, marker)) = self.claims.take_over(path, open)?;
         let (store, path) = (Arc::clone(self), path.clone());
         Ok(Staged { store, path, file, claim, marker, is_unsynced: AtomicBool::new(true) })
+    }
+
+    /// Opens the session at `path` as [`open_staged`](Self::open_staged) does, for who writes and syncs the file without
+    /// this process. Its name is on the disk.
+    pub(crate) fn hand_out_staged(&self, path: &Path, offset: u64) -> Result<OwnedFd> {
+        self.writer()?;
+        let (file, _) = self.claims.hand_out(path, |may_be_out| self.open_file(path, offset, may_be_out))?;
+        let (folder, name) = self.existing_folder(path)?.ok_or_else(Error::no_session)?;
+        self.check_can_be_handed_out(&file, &Source { folder: &folder, name })?;
+        self.settle(&split(path)?.0, &folder)?;
+        // As for a descriptor of content: who has it may wait.
+        fcntl_setfl(&file, OFlags::empty()).map_err(writing)?;
+        Ok(file)
+    }
+
+    fn open_file(&self, path: &Path, offset: u64, may_be_out: bool) -> Result<(OwnedFd, Option<Marker>)> {
+        match offset {
+            0 => self.start_over(path),
+            _ => self.go_on(path, offset, may_be_out),
+        }
     }
 
     fn start_over(&self, path: &Path) -> Result<(OwnedFd, Option<Marker>)> {
@@ -64,10 +85,11 @@ impl Store {
         Ok(opened)
     }
 
-    fn go_on(&self, path: &Path, offset: u64) -> Result<(OwnedFd, Option<Marker>)> {
+    fn go_on(&self, path: &Path, offset: u64, may_be_out: bool) -> Result<(OwnedFd, Option<Marker>)> {
         let (folder, name) = self.existing_folder(path)?.ok_or_else(Error::no_session)?;
         let locked = self.lock_marker(path, &folder, name).map_err(writing)?;
         let place = Source { folder: &folder, name };
+        self.check_let_go(&place, may_be_out)?;
         let (file, stat) = find_staged(&place)?.filter(|(_, stat)| stat.st_nlink == 1).ok_or_else(Error::no_session)?;
         if offset > size(&stat) {
             return Err(Error::offset_invalid(size(&stat)));
@@ -95,9 +117,10 @@ impl Store {
     /// is, if it is anywhere.
     pub(crate) fn end_session<T>(&self, path: &Path, work: impl FnOnce(Option<&Source<'_>>) -> Result<T>) -> Result<T> {
         self.writer()?;
-        self.claims.end(path, || {
+        self.claims.end(path, |may_be_out| {
             let Some((folder, name)) = self.existing_folder(path)? else { return work(None) };
             let place = Source { folder: &folder, name };
+            self.check_let_go(&place, may_be_out)?;
             match self.lock_marker(path, &folder, name) {
                 Ok(None) => work(Some(&place)),
                 Ok(Some(locked)) => {

@@ -39,6 +39,7 @@ pub(crate) struct Store {
 pub(crate) struct Writer {
     pub(crate) workspace: Workspace,
     pub(crate) can_rename_without_replacing: bool,
+    pub(crate) can_tell_writers: bool,
     workspaces: OwnedFd,
     _lock: OwnedFd,
 }
@@ -104,7 +105,8 @@ impl Writer {
         let workspaces = own_folder(&own, WORKSPACES).map_err(writing)?;
         let workspace = Workspace::new(&workspaces).map_err(writing)?;
         let can_rename_without_replacing = workspace.can_rename_without_replacing().map_err(writing)?;
-        Ok(Writer { workspace, can_rename_without_replacing, workspaces, _lock: lock })
+        let can_tell_writers = workspace.can_tell_writers().map_err(writing)?;
+        Ok(Writer { workspace, can_rename_without_replacing, can_tell_writers, workspaces, _lock: lock })
     }
 }
 

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use driver_kit::Result;
+use driver_kit::{Result, is_being_written};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, openat, renameat_with, unlinkat,
@@ -18,7 +18,7 @@ use rustix::io::{self, Errno};
 use crate::entries::{LONG, visit_all};
 use crate::error::writing;
 use crate::pool::Stop;
-use crate::root::{FOLDER, WRITABLE, present};
+use crate::root::{FILE, FOLDER, WRITABLE, present};
 use crate::tree::{Durable, remove_entries};
 
 /// The file whose lock says that the owner of a workspace lives.
@@ -98,6 +98,18 @@ impl Workspace {
             Err(errno) => return Err(errno),
         }
         Ok(true)
+    }
+
+    /// Whether the kernel tells if anybody can write to a file here.
+    pub(crate) fn can_tell_writers(&self) -> io::Result<bool> {
+        let name = self.fresh_name();
+        let writer = openat(&self.folder, &name, WRITABLE | OFlags::CREATE | OFlags::EXCL, OWN_FILE)?;
+        let reader = openat(&self.folder, &name, FILE, Mode::empty())?;
+        let before = is_being_written(&reader);
+        drop(writer);
+        let after = is_being_written(&reader);
+        unlinkat(&self.folder, &name, AtFlags::empty())?;
+        Ok(matches!((before, after), (Ok(true), Ok(false))))
     }
 }
 

@@ -21,7 +21,7 @@ async fn it_keeps_the_contract() {
 
 #[tokio::test]
 async fn it_hands_descriptors_over_beside_a_socket_that_it_binds() {
-    let filter = ["life/binds", "descriptors/", "holders/", "packets/"].map(str::to_owned).into();
+    let filter = ["life/binds", "descriptors/", "holders/", "packets/", "files/"].map(str::to_owned).into();
     let options = Options { filter, ..Options::of(Profile::LocalFast) };
     let report = run(&launch().by(Way::Path).into(), &options).await.unwrap();
     assert!(report.is_kept(), "{report}");

@@ -67,6 +67,12 @@ pub(crate) async fn contained<T>(work: impl Future<Output = Result<T>>) -> Resul
     unless_panicked(AssertUnwindSafe(work).catch_unwind().await)
 }
 
+/// Runs work to its end, whatever becomes of who waits for it.
+pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let done = tokio::spawn(contained(work)).await;
+    done.unwrap_or_else(|ending| Err(Error::new(ErrorKind::Internal, "the driver is ending").with_source(ending)))
+}
+
 /// When the caller stops waiting, by its `grpc-timeout`.
 pub(crate) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;

@@ -30,6 +30,8 @@ pub struct Capabilities {
     pub commit_copies: bool,
     /// [`crate::StorageDriver::descriptor`] gives descriptors. The kit declares it only where there is a socket for them.
     pub descriptors: bool,
+    /// [`crate::StorageDriver::open_descriptor`] gives the files of write sessions. Declared by the kit as the others are.
+    pub write_descriptors: bool,
 }
 
 impl Capabilities {
@@ -44,6 +46,7 @@ impl Capabilities {
             redirect: false,
             commit_copies: false,
             descriptors: false,
+            write_descriptors: false,
         }
     }
 }

@@ -1,12 +1,16 @@
-//! Adopting descriptors that the registry handed down: the one place of the kit where the compiler cannot vouch.
+//! Adopting descriptors that the registry handed down, and asking who else writes to a file: the one place of the kit
+//! where the compiler cannot vouch.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+/// By its number in the kernel, since the bindings lack the name.
+const F_SETSIG: i32 = 10;
 
 /// Numbers that were adopted: each has one owner from then on.
 static ADOPTED: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
@@ -33,6 +37,29 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Whether anybody has the file open for writing, in whatever process. `file` is open for reading alone, and the file is
+/// this user's own; otherwise, and where a file system cannot tell, it is an error.
+///
+/// The kernel grants a lease for reading on a file that nobody can write to. It is given back at once: who opens the
+/// file for writing meanwhile waits that long.
+pub fn is_being_written(file: impl AsFd) -> io::Result<bool> {
+    // Who holds a lease is told that somebody waits for it, by a signal that ends the process unless it is another one.
+    lease(file.as_fd(), F_SETSIG, libc::SIGURG)?;
+    match lease(file.as_fd(), libc::F_SETLEASE, libc::F_RDLCK) {
+        Ok(()) => lease(file.as_fd(), libc::F_SETLEASE, libc::F_UNLCK).map(|()| false),
+        Err(conflict) if conflict.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn lease(file: BorrowedFd<'_>, command: i32, argument: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as it is borrowed, and these commands take a number and no address.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, argument) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::IntoRawFd;
@@ -52,5 +79,24 @@ mod tests {
         assert!(adopt(1_000_000).is_err());
         assert!(adopt(2).is_err());
         assert!(adopt(-1).is_err());
+    }
+
+    #[test]
+    fn tells_whether_anybody_can_write_to_a_file() {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        let open = |writes: bool| std::fs::File::options().read(true).write(writes).open(place.path()).unwrap();
+        let writer = place.reopen().unwrap();
+        assert!(is_being_written(open(false)).unwrap() && is_being_written(open(true)).is_err());
+        let (own, copy) = (place.as_file(), writer.try_clone().unwrap());
+        drop(writer);
+        assert!(is_being_written(open(false)).unwrap());
+        drop(copy);
+        assert!(is_being_written(open(false)).unwrap(), "the first is still open: {own:?}");
+        let path = place.into_temp_path();
+        let reader = std::fs::File::open(&path).unwrap();
+        assert!(!is_being_written(&reader).unwrap());
+        assert!(!is_being_written(&reader).unwrap(), "the lease was given back");
+        let _other_reader = std::fs::File::open(&path).unwrap();
+        assert!(!is_being_written(&reader).unwrap());
     }
 }

@@ -85,9 +85,10 @@ pub enum RedirectMethod {
 /// The kit has already checked every path, size and capability before it calls: a driver sees valid requests only.
 ///
 /// The future of a call is dropped when its caller goes away or its deadline passes: a driver must leave the store whole
-/// at every await. Not so [`open`](Self::open), [`commit`](Self::commit) and the calls of a [`WriteSession`]: those run
-/// to their end whatever becomes of the caller, so that nothing half-done meets the next writer of the path. For one
-/// path the kit makes them one after the other, and never while a `delete` of just that path runs. So within one
+/// at every await. Not so [`open`](Self::open), [`open_descriptor`](Self::open_descriptor), [`commit`](Self::commit) and
+/// the calls of a [`WriteSession`]: those run to their end whatever becomes of the caller, so that nothing half-done
+/// meets the next writer of the path. For one path the kit makes them one after the other, and never while a `delete`
+/// of just that path runs. So within one
 /// process a driver needs no lock of its own for its sessions; it bounds what may hang, such as calls to a back end.
 pub trait StorageDriver: Sized + Send + Sync + 'static {
     /// `[a-z0-9-]{1,63}`; the executable is `bulkhead-driver-NAME`.
@@ -176,6 +177,22 @@ pub trait StorageDriver: Sized + Send + Sync + 'static {
         offset: u64,
         target: Option<&Path>,
     ) -> impl Future<Output = Result<Self::Session>> + Send;
+
+    /// Opens the write session named `path` as [`open`](Self::open) does, as its file: opened for writing, at any position,
+    /// `offset` bytes long, and with a name that is as durable as declared. The caller writes it and syncs it, and
+    /// [`commit`](Self::commit) finds all of it there. [`ErrorKind::Unsupported`] where a session has no such file.
+    ///
+    /// What was handed out cannot be fenced. So while somebody has the file open, `open` and this call at any offset but 0,
+    /// `commit` and `rename` are [`ErrorKind::Unavailable`], whichever process handed it out ([`crate::is_being_written`]).
+    fn open_descriptor(
+        &self,
+        path: &Path,
+        offset: u64,
+        target: Option<&Path>,
+    ) -> impl Future<Output = Result<OwnedFd>> + Send {
+        let _ = (path, offset, target);
+        async { Err(Error::new(ErrorKind::Unsupported, "this driver hands no files of write sessions out")) }
+    }
 
     /// Publishes the session at `path`, of `size` bytes, at `target` in one step, and ends it.
     /// Harmless to repeat: when the session is gone and `target` holds `size` bytes, that is success.

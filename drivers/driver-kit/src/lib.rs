@@ -142,6 +142,7 @@ mod write;
 
 pub use bytes::Bytes;
 pub use capabilities::{Capabilities, Durability};
+pub use descriptor::is_being_written;
 pub use driver::{
     Content, ContentStream, Entry, Info, Page, ReadRange, RedirectMethod, StorageDriver, Timestamp, WriteSession,
 };

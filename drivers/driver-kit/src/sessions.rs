@@ -56,6 +56,15 @@ impl<S: WriteSession> Sessions<S> {
         Ok(Writer { slot, fence })
     }
 
+    /// Opens a session with `open` for somebody whom no fence here can stop. Older streams are fenced once that succeeded,
+    /// and nobody touches the path until the turn is dropped.
+    pub(crate) async fn hand_out<T>(&self, path: &Path, open: impl Future<Output = Result<T>>) -> Result<(T, Turn<S>)> {
+        let mut turn = self.turn(path).await;
+        let opened = open.await?;
+        *turn = None;
+        Ok((opened, turn))
+    }
+
     /// Waits for the turn at `path`.
     pub(crate) async fn turn(&self, path: &Path) -> Turn<S> {
         self.slot(path).lock_owned().await

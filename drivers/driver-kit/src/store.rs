@@ -72,6 +72,7 @@ impl<D: StorageDriver> Opened<D> {
         parameters.finish()?;
         let mut capabilities = driver.capabilities();
         capabilities.descriptors &= has_descriptor_socket;
+        capabilities.write_descriptors &= has_descriptor_socket;
         Ok(Arc::new(Opened { driver, capabilities, sessions: Sessions::new(), parameters: values, origin }))
     }
 

@@ -44,6 +44,7 @@ impl From<Capabilities> for pb::Capabilities {
             redirect,
             commit_copies,
             descriptors,
+            write_descriptors,
         } = capabilities;
         let durability = match durability {
             Durability::Volatile => pb::capabilities::Durability::Volatile,
@@ -59,6 +60,7 @@ impl From<Capabilities> for pb::Capabilities {
             redirect,
             commit_copies,
             descriptors,
+            write_descriptors,
         }
     }
 }

@@ -39,6 +39,9 @@ pub struct Capabilities {
     /// content can be had as a read-only file descriptor, over the descriptor socket
     #[prost(bool, tag = "8")]
     pub descriptors: bool,
+    /// a write session can be opened as a file descriptor to write into, over the descriptor socket
+    #[prost(bool, tag = "9")]
+    pub write_descriptors: bool,
 }
 /// Nested message and enum types in `Capabilities`.
 pub mod capabilities {
@@ -369,6 +372,7 @@ pub struct CommitResponse {
     pub info: ::core::option::Option<Info>,
 }
 /// One packet on the descriptor socket (README, "Local descriptors"): no gRPC, and at most 4096 bytes.
+/// It asks for content, or with `open`, and then with nothing else, for the file of a write session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescriptorRequest {
     #[prost(string, tag = "1")]
@@ -376,11 +380,14 @@ pub struct DescriptorRequest {
     /// empty: any
     #[prost(string, tag = "2")]
     pub if_version: ::prost::alloc::string::String,
+    /// as the first message of Write
+    #[prost(message, optional, tag = "3")]
+    pub open: ::core::option::Option<write_request::Open>,
 }
 /// The packet that answers it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescriptorResponse {
-    #[prost(oneof = "descriptor_response::Kind", tags = "1, 2")]
+    #[prost(oneof = "descriptor_response::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<descriptor_response::Kind>,
 }
 /// Nested message and enum types in `DescriptorResponse`.
@@ -402,6 +409,9 @@ pub mod descriptor_response {
         /// no descriptor comes with it
         #[prost(message, tag = "2")]
         Failure(Failure),
+        /// as the first answer of Write; exactly one descriptor comes with it
+        #[prost(message, tag = "3")]
+        Opened(super::WriteResponse),
     }
 }
 /// Exactly one of these stands in the details of the google.rpc.Status of every failed call of StorageDriver, and in every

@@ -15,10 +15,12 @@ use rustix::net::{
 use storagedriver_proto::v1alpha1::descriptor_response::Kind;
 use storagedriver_proto::v1alpha1::storage_driver_client::StorageDriverClient;
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse};
+use storagedriver_proto::v1alpha1::write_request::Open;
+use storagedriver_proto::v1alpha1::{DescriptorRequest, DescriptorResponse, WriteResponse};
 use tempfile::TempDir;
 
-use crate::stub::{Served, Stub, configuration, soon, until_dropped};
+use crate::sessions::{Stream, until};
+use crate::stub::{Served, Stub, configuration, error, soon, until_dropped};
 
 fn packet_socket() -> OwnedFd {
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
@@ -64,8 +66,13 @@ impl Asker {
     }
 
     fn ask(&self, path: &str, if_version: &str) {
-        let request = DescriptorRequest { path: path.to_owned(), if_version: if_version.to_owned() };
-        self.send(&request.encode_to_vec());
+        let (path, if_version) = (path.to_owned(), if_version.to_owned());
+        self.send(&DescriptorRequest { path, if_version, open: None }.encode_to_vec());
+    }
+
+    fn open(&self, path: &str, offset: u64) {
+        let open = Open { path: path.to_owned(), offset, target: String::new() };
+        self.send(&DescriptorRequest { open: Some(open), ..DescriptorRequest::default() }.encode_to_vec());
     }
 
     /// What came, and with which descriptors; `None` at the end of the connection.
@@ -148,7 +155,8 @@ async fn what_is_no_request_ends_its_connection_alone() {
     let (socket, _served) = Socket::configured().await;
     let other = socket.connect();
     let sized = |length: usize| {
-        let packet = DescriptorRequest { path: "/a".to_owned(), if_version: "v".repeat(length - 7) }.encode_to_vec();
+        let (path, if_version) = ("/a".to_owned(), "v".repeat(length - 7));
+        let packet = DescriptorRequest { path, if_version, open: None }.encode_to_vec();
         assert_eq!(packet.len(), length);
         packet
     };
@@ -188,4 +196,42 @@ async fn a_stop_answers_what_was_received_and_ends_the_connections() {
     }
     assert!(asker.answer().await.is_none() && idle.answer().await.is_none());
     soon(served.ended).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_file_of_a_session_fences_its_stream_and_refuses_what_a_stream_is_refused() {
+    let (socket, served) = Socket::configured().await;
+    let mut client = StorageDriverClient::new(served.connect().await);
+    let (asker, mut stream) = (socket.connect(), Stream::open(&mut client, 0).await.unwrap());
+    let rows = [("/staging", 9, Reason::OffsetInvalid), ("", 0, Reason::PathInvalid), ("/", 0, Reason::PathInvalid)];
+    for (path, offset, reason) in rows {
+        asker.open(path, offset);
+        assert_eq!(asker.refused().await, reason, "{path:?}");
+    }
+    asker.open("/staging", 5);
+    let Some((Kind::Opened(opened), descriptors)) = asker.answer().await else { panic!("no file") };
+    assert_eq!((opened, descriptors.len()), (WriteResponse { persisted: 5, flushed: false }, 1));
+    assert_eq!(error(stream.ended().await).reason(), Reason::Fenced);
+}
+
+#[tokio::test]
+async fn a_file_is_handed_out_to_the_end_and_in_the_turn_of_its_session() {
+    let (socket, served) = Socket::configured().await;
+    let mut client = StorageDriverClient::new(served.connect().await);
+    let asker = socket.connect();
+    asker.open("/staging", 0);
+    until(&mut client, "file-begins").await;
+    drop(asker);
+    let _stream = Stream::open(&mut client, 3).await.unwrap();
+    until(&mut client, "file-begins open file-ends open").await;
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_changes_hands_no_file_out() {
+    let (socket, server) = Socket::server();
+    server.configure(crate::stub::parameters(&[("read_only", "true")])).await.unwrap();
+    let _served = Served::start(server);
+    let asker = socket.connect();
+    asker.open("/staging", 0);
+    assert_eq!(asker.refused().await, Reason::ReadOnly);
 }

@@ -15,13 +15,13 @@ use crate::stub::{Served, error, soon};
 
 type Client = StorageDriverClient<Channel>;
 
-struct Stream {
+pub(crate) struct Stream {
     requests: mpsc::UnboundedSender<WriteRequest>,
     answers: Streaming<WriteResponse>,
 }
 
 impl Stream {
-    async fn open(client: &mut Client, offset: u64) -> Result<Self, Status> {
+    pub(crate) async fn open(client: &mut Client, offset: u64) -> Result<Self, Status> {
         let (requests, receiver) = mpsc::unbounded_channel();
         let answers = client.write(UnboundedReceiverStream::new(receiver)).await?.into_inner();
         let mut stream = Stream { requests, answers };
@@ -33,7 +33,7 @@ impl Stream {
         let _ = self.requests.send(WriteRequest { kind: Some(kind) });
     }
 
-    async fn ended(&mut self) -> Result<(), Status> {
+    pub(crate) async fn ended(&mut self) -> Result<(), Status> {
         soon(async {
             while self.answers.message().await?.is_some() {}
             Ok(())
@@ -48,7 +48,7 @@ async fn events(client: &mut Client) -> String {
 }
 
 /// Waits until `event` is the last thing that happened.
-async fn until(client: &mut Client, event: &str) {
+pub(crate) async fn until(client: &mut Client, event: &str) {
     soon(async {
         while !events(client).await.ends_with(event) {
             tokio::time::sleep(Duration::from_millis(5)).await;

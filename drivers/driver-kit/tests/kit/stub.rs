@@ -69,7 +69,9 @@ impl StorageDriver for Stub {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { read_only: self.read_only, descriptors: true, ..Capabilities::new(Durability::Volatile) }
+        let (descriptors, write_descriptors) = (true, true);
+        let plain = Capabilities::new(Durability::Volatile);
+        Capabilities { read_only: self.read_only, descriptors, write_descriptors, ..plain }
     }
 
     async fn probe(&self) -> Result<()> {
@@ -158,6 +160,15 @@ impl StorageDriver for Stub {
         }
         self.state.note("open");
         Ok(StubSession { state: Arc::clone(&self.state), written: offset })
+    }
+
+    /// It takes a while.
+    async fn open_descriptor(&self, path: &Path, offset: u64, target: Option<&Path>) -> Result<OwnedFd> {
+        self.state.note("file-begins");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(self.open(path, offset, target).await?);
+        self.state.note("file-ends");
+        Ok(tempfile::tempfile().unwrap().into())
     }
 
     /// Any size but that of the open session is refused.

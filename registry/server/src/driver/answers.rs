@@ -61,6 +61,8 @@ pub(crate) struct Capabilities {
     pub(crate) commit_copies: bool,
     /// Content can be had as an open file, by who is on the same host.
     pub(crate) descriptors: bool,
+    /// A write session can be had as an open file, by who has the driver for itself.
+    pub(crate) write_descriptors: bool,
 }
 
 impl Capabilities {
@@ -73,5 +75,6 @@ impl Capabilities {
         redirect: false,
         commit_copies: false,
         descriptors: false,
+        write_descriptors: false,
     };
 }

@@ -77,7 +77,7 @@ impl DriverClient {
 
     /// For how long what is read now may be remembered; `None` when others may write to the store, or do not know when.
     pub(crate) fn standing(&self) -> Option<Standing> {
-        let restarts = self.gate().sole_writer().filter(|_| self.shared.owned)?;
+        let restarts = self.sole_process()?;
         let losses = self.shared.losses.settled()?;
         Some(Standing { restarts, losses })
     }
@@ -85,6 +85,12 @@ impl DriverClient {
     /// Whether nobody else can write to the store: no other driver, and no other registry through this one.
     pub(crate) fn is_sole_writer(&self) -> bool {
         self.shared.owned && !self.capabilities().shared
+    }
+
+    /// The process of the driver that is this registry's alone and alone writes to the store, by the number of restarts
+    /// before it.
+    pub(super) fn sole_process(&self) -> Option<u64> {
+        self.gate().sole_writer().filter(|_| self.shared.owned)
     }
 
     /// Whether the driver and its store can be used now.

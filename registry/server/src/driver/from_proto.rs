@@ -54,12 +54,22 @@ pub(super) fn capabilities(answer: wire::ConfigureResponse) -> Result<Capabiliti
         redirect,
         commit_copies,
         descriptors,
+        write_descriptors,
     } = capabilities;
     if granularity > GRANULARITY_MAX {
         return Err(Fault::nonsense(format!("a granularity of {granularity} bytes; {GRANULARITY_MAX} is the most")));
     }
     let granularity = granularity.max(1);
-    Ok(Capabilities { durability, granularity, shared, read_only, redirect, commit_copies, descriptors })
+    Ok(Capabilities {
+        durability,
+        granularity,
+        shared,
+        read_only,
+        redirect,
+        commit_copies,
+        descriptors,
+        write_descriptors,
+    })
 }
 
 fn durability(durability: WireDurability) -> Durability {

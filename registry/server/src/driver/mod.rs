@@ -15,7 +15,8 @@
 //!     ├─► standing                                what may be remembered
 //!     ├─► read, walk        ─► stream             what goes on when a driver dies
 //!     ├─► descriptors ─► packets, local_file      open files instead of bytes
-//!     └─► write ─► replay, budget, write_stream
+//!     └─► write ─┬─► session_file             files of sessions instead of streams
+//!                └─► session_stream ─► replay, budget, write_stream
 //! ```
 
 mod answers;
@@ -36,6 +37,8 @@ mod replay;
 mod restart;
 mod retry;
 mod runtime_folder;
+mod session_file;
+mod session_stream;
 mod settings;
 mod spawn;
 mod standing;
