@@ -19,6 +19,7 @@ mod referrers;
 mod remembering;
 mod requests;
 mod serve;
+mod session_files;
 mod support;
 mod tags;
 mod traces;

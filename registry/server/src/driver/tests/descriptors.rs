@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlag
 use rustix::process::Signal;
 use storagedriver_proto::v1alpha1::descriptor_response::{Failure, Kind};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
-use storagedriver_proto::v1alpha1::{DescriptorResponse, Info, StorageError};
+use storagedriver_proto::v1alpha1::{DescriptorResponse, Info, StorageError, WriteResponse};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -86,7 +86,13 @@ struct Stage {
 }
 
 impl Stage {
+    /// For a driver that this registry has for itself.
     fn set(answer: Answer) -> Self {
+        let capabilities = Capabilities { descriptors: true, write_descriptors: true, ..Capabilities::NONE };
+        Self::of(answer, capabilities, true)
+    }
+
+    fn of(answer: Answer, capabilities: Capabilities, owned: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::Unix(folder.path().join("driver.sock"));
         let listener = packets::bind_listener(&folder.path().join("driver.sock.fd")).unwrap();
@@ -102,9 +108,9 @@ impl Stage {
             }
         });
         let gate = Arc::new(Gate::new());
-        gate.open(Capabilities { descriptors: true, ..Capabilities::NONE }, None, 0);
+        gate.open(capabilities, None, 0);
         let connections = Connections::to(&endpoint).unwrap();
-        let client = DriverClient::new(connections, Descriptors::of(&endpoint, true), gate, false);
+        let client = DriverClient::new(connections, Descriptors::of(&endpoint, true), gate, owned);
         Stage { client, asked, _folder: folder }
     }
 }
@@ -113,6 +119,11 @@ impl Answer {
     fn info(size: u64, descriptors: Vec<OwnedFd>) -> Self {
         let info = Info { size, modified: Some(Timestamp::default()), version: "v".to_owned(), is_prefix: false };
         Answer { packet: DescriptorResponse { kind: Some(Kind::Info(info)) }.encode_to_vec(), descriptors }
+    }
+
+    fn opened(persisted: u64, descriptors: Vec<OwnedFd>) -> Self {
+        let opened = Kind::Opened(WriteResponse { persisted, flushed: false });
+        Answer { packet: DescriptorResponse { kind: Some(opened) }.encode_to_vec(), descriptors }
     }
 
     fn failure(reason: Reason, descriptors: Vec<OwnedFd>) -> Self {
@@ -137,6 +148,10 @@ fn file(options: &mut std::fs::OpenOptions) -> OwnedFd {
     let mut named = tempfile::NamedTempFile::new().unwrap();
     named.write_all(b"hello").unwrap();
     options.open(named.path()).unwrap().into()
+}
+
+fn writable() -> OwnedFd {
+    file(File::options().write(true))
 }
 
 fn readable() -> OwnedFd {
@@ -182,5 +197,50 @@ async fn only_what_every_call_would_say_is_an_answer() {
             assert!(stage.client.local_file(&path("/a")).await.unwrap().is_none(), "{reason:?}");
             assert_eq!(stage.asked.load(Ordering::Relaxed), asked, "{reason:?}: the next content may have a file");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_file_of_a_session_is_believed_when_it_is_what_was_promised() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let rows = [
+        ("no descriptor", Answer::opened(5, Vec::new())),
+        ("two", Answer::opened(5, vec![writable(), writable()])),
+        ("another offset", Answer::opened(4, vec![writable()])),
+        ("another size", Answer::opened(5, vec![tempfile::tempfile().unwrap().into()])),
+        ("a file to read", Answer::opened(5, vec![readable()])),
+        ("a file to append to", Answer::opened(5, vec![file(File::options().append(true))])),
+        ("a pipe", Answer::opened(5, vec![writer.into()])),
+        ("content", Answer::info(5, vec![readable()])),
+    ];
+    for (what, answer) in rows {
+        let stage = Stage::set(answer);
+        for _ in 0..2 {
+            assert!(stage.client.open_session_file(&path("/a"), 5, None).await.unwrap().is_none(), "{what}");
+        }
+        assert_eq!(stage.asked.load(Ordering::Relaxed), 1, "{what}");
+    }
+    let stage = Stage::set(Answer::opened(5, vec![writable()]));
+    let mut session = stage.client.open_session_file(&path("/a"), 5, None).await.unwrap().unwrap();
+    session.write(content(9)).await.unwrap();
+    assert_eq!(session.written(), 14);
+    let stage = Stage::set(Answer::failure(Reason::OffsetInvalid, Vec::new()));
+    assert!(stage.client.open_session_file(&path("/a"), 5, None).await.is_err());
+    let stage = Stage::set(Answer::failure(Reason::Unavailable, Vec::new()));
+    assert!(stage.client.open_session_file(&path("/a"), 5, None).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_that_others_may_open_is_no_file() {
+    let all = Capabilities { descriptors: true, write_descriptors: true, ..Capabilities::NONE };
+    let rows = [
+        ("a driver of somebody else", all, false),
+        ("a shared store", Capabilities { shared: true, ..all }, true),
+        ("a driver without it", Capabilities { write_descriptors: false, ..all }, true),
+    ];
+    for (what, capabilities, owned) in rows {
+        let stage = Stage::of(Answer::opened(5, vec![writable()]), capabilities, owned);
+        assert!(stage.client.open_session_file(&path("/a"), 5, None).await.unwrap().is_none(), "{what}");
+        assert_eq!(stage.asked.load(Ordering::Relaxed), 0, "{what}");
     }
 }
