@@ -1,15 +1,21 @@
 //! [`Incoming`]: the bytes of one request, as they come from a client.
 //!
-//! Clients send in pieces of any size; what goes on to the store goes in pieces of the size that costs it least.
+//! Clients send in pieces of any size; what goes on to the store goes in pieces of the size that costs it least, or in
+//! smaller ones when a client is slow: what it sent is not kept in memory for as long as it takes.
 
 use std::mem;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use storagedriver_proto::limits::CHUNK_PREFERRED;
+use tokio::time::{Instant, timeout_at};
 
 use crate::storage::StorageError;
+
+/// How long bytes wait for more of their piece.
+const GATHERS: Duration = Duration::from_secs(1);
 
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -24,6 +30,8 @@ pub(crate) struct Incoming {
     /// The beginning of the next piece for the store. It has room for just that piece: the piece is kept until it is
     /// persisted, and spare room with it.
     gathered: BytesMut,
+    /// When it goes on as it is.
+    due: Option<Instant>,
     /// What came last from the client and found no place in the pieces before.
     surplus: Bytes,
 }
@@ -34,7 +42,8 @@ impl Incoming {
         start: Option<u64>,
         length: Option<u64>,
     ) -> Self {
-        Incoming { content, start, length, received: 0, gathered: BytesMut::new(), surplus: Bytes::new() }
+        let (gathered, surplus) = Default::default();
+        Incoming { content, start, length, received: 0, gathered, due: None, surplus }
     }
 
     /// Whether all of it comes as one piece.
@@ -50,14 +59,21 @@ impl Incoming {
         }
     }
 
-    /// The next bytes to store: a piece of the preferred size, or the last. After an error, what was gathered is to be had
-    /// with [`Self::rest`].
+    /// The next bytes to store: a piece of the preferred size, or what came in some time, or the last. After an error, what
+    /// was gathered is to be had with [`Self::rest`].
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
         loop {
             if let Some(piece) = self.whole_piece() {
                 return Ok(Some(piece));
             }
-            let Some(received) = self.content.next().await else { break };
+            let received = match self.due {
+                None => self.content.next().await,
+                Some(due) => match timeout_at(due, self.content.next()).await {
+                    Ok(received) => received,
+                    Err(_slow) => return Ok(self.rest()),
+                },
+            };
+            let Some(received) = received else { break };
             self.surplus =
                 received.map_err(|source| StorageError::BodyIncomplete { received: self.received, source })?;
             self.count(self.surplus.len())?;
@@ -74,6 +90,8 @@ impl Incoming {
         let room = self.length.filter(|_| self.is_small()).map_or(CHUNK_PREFERRED, |length| length as usize);
         if !self.surplus.is_empty() && self.gathered.capacity() < room {
             self.gathered = BytesMut::with_capacity(room);
+            // A small body is wanted whole.
+            self.due = (!self.is_small()).then(|| Instant::now() + GATHERS);
         }
         let lacking = CHUNK_PREFERRED - self.gathered.len();
         self.gathered.extend_from_slice(&self.surplus.split_to(lacking.min(self.surplus.len())));
@@ -82,6 +100,7 @@ impl Incoming {
 
     /// What has been gathered and not given out.
     pub(super) fn rest(&mut self) -> Option<Bytes> {
+        self.due = None;
         let rest = mem::take(&mut self.gathered).freeze();
         Some(rest).filter(|rest| !rest.is_empty())
     }
@@ -137,6 +156,24 @@ mod tests {
         ];
         for (pieces, expected) in rows {
             assert_eq!(sizes(incoming(pieces, None)).await.unwrap(), expected, "{pieces:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_client_sent_goes_on_without_more() {
+        let after = |millis| async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Ok(Bytes::from_static(b"1234"))
+        };
+        let rows: [(Option<u64>, &[(usize, u128)]); 2] = [(None, &[(8, 1100), (8, 5800)]), (Some(16), &[(16, 5800)])];
+        for (length, expected) in rows {
+            let pieces = stream::iter([100, 600, 5000, 100]).then(after).fuse();
+            let (mut incoming, begun) = (Incoming::new(pieces.boxed(), None, length), Instant::now());
+            let mut seen = Vec::new();
+            while let Some(piece) = incoming.next().await.unwrap() {
+                seen.push((piece.len(), begun.elapsed().as_millis()));
+            }
+            assert_eq!(seen, expected, "announced: {length:?}");
         }
     }
 
