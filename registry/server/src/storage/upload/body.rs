@@ -165,7 +165,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             Ok(Bytes::from_static(b"1234"))
         };
-        let rows: [(Option<u64>, &[(usize, u128)]); 2] = [(None, &[(8, 1100), (8, 5800)]), (Some(16), &[(16, 5800)])];
+        type Row<'a> = (Option<u64>, &'a [(usize, u128)]);
+        let rows: [Row<'_>; 2] = [(None, &[(8, 1100), (8, 5800)]), (Some(16), &[(16, 5800)])];
         for (length, expected) in rows {
             let pieces = stream::iter([100, 600, 5000, 100]).then(after).fuse();
             let (mut incoming, begun) = (Incoming::new(pieces.boxed(), None, length), Instant::now());
