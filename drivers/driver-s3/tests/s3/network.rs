@@ -4,7 +4,7 @@
 //! the server still makes of a request that was cut has happened before the driver can begin another.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,8 +28,11 @@ pub(crate) struct Network {
 }
 
 struct Chance {
-    random: Mutex<StdRng>,
+    /// Nothing is left to it without a seed.
+    random: Option<Mutex<StdRng>>,
     cuts: AtomicUsize,
+    /// Nothing moves.
+    held: AtomicBool,
 }
 
 /// What becomes of a connection.
@@ -47,7 +50,9 @@ struct Fate {
 impl Chance {
     /// Lengths of which all magnitudes are as likely, so that heads are met as well as bodies.
     fn draw(&self) -> Fate {
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let calm = Fate { there: usize::MAX, back: usize::MAX, delay: Duration::ZERO, stall: Duration::ZERO };
+        let Some(random) = &self.random else { return calm };
+        let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
         let mut length = |last: f64| 10f64.powf(random.random_range(1.5..last)) as usize;
         let (there, back) = (length(7.7), length(7.2));
         let mut rarely = |share: f64, most: u64| {
@@ -60,10 +65,10 @@ impl Chance {
 
 impl Network {
     /// The way to the server at `address`.
-    pub(crate) fn before(address: SocketAddr, seed: u64) -> Self {
+    pub(crate) fn before(address: SocketAddr, seed: Option<u64>) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let chance = Chance { random: Mutex::new(StdRng::seed_from_u64(seed)), cuts: AtomicUsize::default() };
-        let chance = Arc::new(chance);
+        let random = seed.map(|seed| Mutex::new(StdRng::seed_from_u64(seed)));
+        let chance = Arc::new(Chance { random, cuts: AtomicUsize::default(), held: AtomicBool::default() });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -73,6 +78,11 @@ impl Network {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Stops reading from both sides, or goes on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.chance.held.store(held, Ordering::Relaxed);
     }
 
     /// How many connections were cut.
@@ -102,8 +112,8 @@ async fn connect(mut driver: TcpStream, server: SocketAddr, chance: Arc<Chance>)
         let (from_driver, to_driver) = driver.split();
         let (from_server, to_server) = server.split();
         tokio::select! {
-            was_cut = pass(from_driver, to_server, fate.there, &fate) => was_cut,
-            was_cut = pass(from_server, to_driver, fate.back, &fate) => was_cut,
+            was_cut = pass(from_driver, to_server, fate.there, &fate, &chance.held) => was_cut,
+            was_cut = pass(from_server, to_driver, fate.back, &fate, &chance.held) => was_cut,
         }
     };
     if was_cut {
@@ -115,11 +125,20 @@ async fn connect(mut driver: TcpStream, server: SocketAddr, chance: Arc<Chance>)
 }
 
 /// Passes bytes on in one direction, until one side ends; whether it is cut before that.
-async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut left: usize, fate: &Fate) -> bool {
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut left: usize,
+    fate: &Fate,
+    held: &AtomicBool,
+) -> bool {
     let mut piece = vec![0; PIECE];
     loop {
         let Ok(length @ 1..) = from.read(&mut piece).await else { return false };
         sleep(fate.delay).await;
+        while held.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(10)).await;
+        }
         let passed = length.min(left);
         if to.write_all(&piece[..passed]).await.is_err() {
             return false;

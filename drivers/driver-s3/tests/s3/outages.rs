@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use driver_testsuite::{Client, Driver, Launch};
+use driver_testsuite::{Client, Driver, Launch, reason};
 use futures::future::join_all;
+use futures::{FutureExt, TryFutureExt};
+use storagedriver_proto::v1alpha1::storage_error::Reason;
 use tokio::time::{sleep, timeout};
 
 use crate::history::Caller;
@@ -16,9 +18,11 @@ const CALLERS: u64 = 6;
 const STEPS: usize = 14;
 /// No history takes as long.
 const LIMIT: Duration = Duration::from_secs(300);
+/// All attempts at one request.
+const HANG_LIMIT: Duration = Duration::from_secs(75);
 /// KiB by which the driver may grow over what it has when nothing goes on: of each session one part at hand and four on their
 /// way, read buffers, and what an allocator keeps.
-const GROWTH_MAX: usize = 256 << 10;
+const GROWTH_MAX: usize = 192 << 10;
 
 /// Drives callers against `driver`, while `meanwhile` goes on; then what they hold for true is looked at past it and past the
 /// network. How many calls failed.
@@ -83,7 +87,7 @@ fn seeds() -> Vec<u64> {
 async fn what_was_answered_is_true_over_a_bad_network() {
     for seed in seeds() {
         let server = Server::start();
-        let network = Network::before(server.address(), seed);
+        let network = Network::before(server.address(), Some(seed));
         let driver = start(server.launch().parameter("regionendpoint", &network.endpoint())).await;
         server.begin_mishaps(seed, 0.05);
         let failed = run(seed, &server, driver, async |_| ()).await;
@@ -97,8 +101,12 @@ async fn a_bucket_that_vanishes_and_comes_back_loses_nothing() {
     let server = Server::start();
     let driver = start(server.launch()).await;
     let vanish = async |is_over: &AtomicBool| {
-        while !is_over.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(300)).await;
+        // It stays ever longer, so that also what takes its time comes to an end.
+        for number in 1.. {
+            sleep(Duration::from_millis(150 * number)).await;
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
             server.set_quirks(Quirks { fails: Some(Failure::NoBucket), ..Quirks::default() });
             sleep(Duration::from_millis(60)).await;
             server.set_quirks(Quirks::default());
@@ -106,4 +114,26 @@ async fn a_bucket_that_vanishes_and_comes_back_loses_nothing() {
     };
     let failed = run(1, &server, driver, vanish).await;
     assert!(failed > 5, "{failed} calls failed, so nothing was tested");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up() {
+    let server = Server::start();
+    let network = Network::before(server.address(), None);
+    let (_driver, client) = start(server.launch().parameter("regionendpoint", &network.endpoint())).await;
+    client.put("/a", "content").await.unwrap();
+    network.hold(true);
+    let calls = [
+        client.put("/b", "x").map_ok(drop).boxed(),
+        client.stat("/a").map_ok(drop).boxed(),
+        client.get("/a").map_ok(drop).boxed(),
+        client.read("/a", 0, None).map_ok(drop).boxed(),
+        client.list("/", "", 0).map_ok(drop).boxed(),
+        client.delete("/a", false).boxed(),
+    ];
+    for reply in timeout(HANG_LIMIT, join_all(calls)).await.unwrap() {
+        assert_eq!(reason(reply), Reason::Unavailable);
+    }
+    network.hold(false);
+    assert_eq!(client.get("/a").await.unwrap().1, "content");
 }

@@ -198,9 +198,11 @@ impl Server {
         }
     }
 
-    /// How often each operation was asked for since the last time.
+    /// How often each operation was asked for since the last time, but for looks whether the bucket is there.
     pub(crate) fn take_requests(&self) -> BTreeMap<&'static str, usize> {
-        std::mem::take(&mut self.state.lock().requests)
+        let mut requests = std::mem::take(&mut self.state.lock().requests);
+        requests.remove(service::LOOK);
+        requests
     }
 }
 
