@@ -24,12 +24,45 @@ pub(super) fn check(workshop: &Workshop, parameters: &[(&'static str, String)], 
     let table = bench.end()?;
     let page = std::fs::read_to_string(root::path(PAGE))?;
     let told: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
-    if told == table.lines().collect::<Vec<_>>() {
+    let counted: Vec<&str> = table.lines().collect();
+    let differs =
+        counted.iter().enumerate().find(|(row, line)| !told.get(*row).is_some_and(|told| is_same(told, line)));
+    if differs.is_none() && told.len() == counted.len() {
         return Ok(format!("{} requests cost what {PAGE} says", told.len().saturating_sub(2)));
     }
-    let counted = workshop.kept("requests.md");
-    std::fs::write(&counted, &table)?;
-    let differs = table.lines().find(|line| !told.contains(line)).unwrap_or("a row is gone");
-    Err(format!("{PAGE} is no longer true: {differs}\nIf that is meant, put in the table of {}.", counted.display())
+    let file = workshop.kept("requests.md");
+    std::fs::write(&file, &table)?;
+    let differs = differs.map_or("a row is gone", |(_, line)| line);
+    Err(format!("{PAGE} is no longer true: {differs}\nIf that is meant, put in the table of {}.", file.display())
         .into())
+}
+
+/// The calls are the same, and the requests but for one in twenty: when a session is taken over by the next request of an
+/// upload, chance decides whether the one before had taken away its own records.
+fn is_same(told: &str, counted: &str) -> bool {
+    let [told, counted] = [told, counted].map(|row| row.split(" | ").collect::<Vec<_>>());
+    let ([name, calls, requests], [counted_name, counted_calls, counted_requests]) = (&told[..], &counted[..]) else {
+        return told == counted;
+    };
+    let total = |cell: &str| cell.split(':').next().and_then(|number| number.parse::<u32>().ok());
+    let is_near = match (total(requests), total(counted_requests)) {
+        (Some(one), Some(other)) => one.abs_diff(other) * 20 <= one,
+        _ => requests == counted_requests,
+    };
+    (name, calls) == (counted_name, counted_calls) && is_near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_the_same_within_one_in_twenty_requests() {
+        let row = |calls: &str, requests: &str| format!("| push | {calls} | {requests} |");
+        let told = row("2: Get ×2", "100: GetObject ×100");
+        assert!(is_same(&told, &row("2: Get ×2", "97: GetObject ×97")));
+        assert!(!is_same(&told, &row("2: Get ×2", "94: GetObject ×94")));
+        assert!(!is_same(&told, &row("2: Get, Put", "100: GetObject ×100")));
+        assert!(!is_same(&row("1: Get", "1: GetObject"), &row("1: Get", "2: GetObject ×2")));
+    }
 }
