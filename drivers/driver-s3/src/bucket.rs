@@ -93,16 +93,38 @@ impl Bucket {
 
     /// The object at `key`, if there is one.
     pub(crate) async fn head(&self, key: &str) -> Result<Option<Object>> {
-        match self.client.head_object().bucket(&self.name).key(key).send().await {
+        match self.glance(key).await? {
+            Some(object) => Ok(Some(object)),
+            None => self.look(key).await,
+        }
+    }
+
+    /// The object at `key`, in one request. `None` is not certain: the answer does not tell a missing object from a missing
+    /// bucket.
+    pub(crate) async fn glance(&self, key: &str) -> Result<Option<Object>> {
+        let head = || self.client.head_object().bucket(&self.name).key(key).send();
+        let mut answer = head().await;
+        // Nor does it say what else is wrong, such as credentials that have expired. By the answer to another request the SDK
+        // also finds out by how much the clocks differ.
+        if answer.as_ref().is_err_and(|error| matches!(status(error), 400 | 403)) {
+            self.has_any(key).await?;
+            answer = head().await;
+        }
+        match answer {
             Ok(head) => Object::new(head.content_length, head.last_modified, head.e_tag).map(Some),
-            // An answer to HEAD does not tell a missing object from a missing bucket: who must know asks further.
             Err(error) if is_missing(&error) => Ok(None),
-            // Nor does it say what else is wrong, such as credentials that have expired.
-            Err(error) if status(&error) == 400 => {
-                self.has_any(key).await?;
-                Err(failed(error, Intent::Reading))
-            }
             Err(error) => Err(failed(error, Intent::Reading)),
+        }
+    }
+
+    /// The object at `key`, asked for so that the server says what is missing when it is.
+    pub(crate) async fn look(&self, key: &str) -> Result<Option<Object>> {
+        match self.get(key, Wanted::Range { range: "bytes=0-0", etag: None }).await {
+            Ok(opened) => Ok(Some(opened.object)),
+            Err(Unread::Missing) => Ok(None),
+            // It is there after all, and empty.
+            Err(Unread::BeyondEnd) => self.glance(key).await,
+            Err(unread) => Err(unread.into_error()),
         }
     }
 

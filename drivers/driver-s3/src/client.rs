@@ -55,6 +55,8 @@ pub(crate) const ENVIRONMENT: &[&str] = &[
 /// Attempts at one request. Between them the SDK waits ever longer, at random; its budget of repetitions keeps a server
 /// that is down from being asked all the harder.
 const ATTEMPTS: u32 = 4;
+/// The longest it waits before the second one: the caller has a deadline, and repeats on its side.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const CONNECT: Duration = Duration::from_secs(5);
 /// One attempt at a request that carries little and is answered at once.
 const SMALL_ATTEMPT: Duration = Duration::from_secs(15);
@@ -112,7 +114,7 @@ fn configure(builder: Builder, server: &ServerSettings) -> Builder {
         .accelerate(server.accelerate)
         .request_checksum_calculation(calculation)
         .response_checksum_validation(validation)
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF_FIRST))
         .timeout_config(timeouts(SMALL_ATTEMPT, SMALL))
         // A reader of ours may take its time, and a server that copies much says nothing for long. What stalls is given up
         // by the time limits here and by those of the reads.

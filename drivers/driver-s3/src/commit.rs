@@ -83,7 +83,12 @@ impl Publication<'_> {
         }
         let mut parts = staged.parts;
         if let Some(session) = session.filter(|_| !tail.is_empty()) {
-            parts.push(session.parts_mut().send_tail(tail).await?);
+            match session.parts_mut().send_tail(tail).await {
+                Err(gone) if gone.kind() == ErrorKind::NotFound => {
+                    return self.go_on(Some(&upload)).await.map(|()| true);
+                }
+                sent => parts.push(sent?),
+            }
         }
         self.complete(&upload, &parts).await.map(|()| true)
     }

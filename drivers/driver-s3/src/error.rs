@@ -75,6 +75,16 @@ fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
     causes.any(|cause| cause.is::<CredentialsError>())
 }
 
+/// The failure of a call of which a part is done already, whatever its last request was for.
+pub(crate) fn halfway(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unavailable { may_have_happened: false } => {
+            Error::new(unavailable(Intent::Changing), error.to_string()).with_source(error)
+        }
+        _ => error,
+    }
+}
+
 fn unavailable(intent: Intent) -> ErrorKind {
     ErrorKind::Unavailable { may_have_happened: intent == Intent::Changing }
 }
@@ -91,7 +101,8 @@ pub(crate) fn judge(code: &str, status: u16, retry_after: Option<Duration>, inte
         | "Throttling"
         | "ThrottlingException"
         | "BandwidthLimitExceeded" => (throttled, "the S3 server asks for patience"),
-        "NoSuchBucket" => (ErrorKind::Unavailable { may_have_happened: false }, "the bucket does not exist"),
+        // An earlier attempt may have found it.
+        "NoSuchBucket" => (unavailable(intent), "the bucket does not exist"),
         "NoSuchKey" | "NotFound" => (ErrorKind::NotFound, "there is no content at this path"),
         // Of servers that keep objects in files.
         "ExistingObjectIsDirectory" | "ObjectParentIsFile" => {
@@ -125,7 +136,7 @@ fn judge_status(code: &str, status: u16, asked: Option<Duration>, intent: Intent
     let told = if code.is_empty() { format!("status {status}") } else { code.to_owned() };
     match status {
         401 | 403 => (ErrorKind::AccessDenied, format!("the S3 server refuses the driver: {told}")),
-        404 => (ErrorKind::Unavailable { may_have_happened: false }, format!("the bucket cannot be found: {told}")),
+        404 => (unavailable(intent), format!("the bucket cannot be found: {told}")),
         // An answer to HEAD has no code; 503 without one is how Amazon S3 asks for patience there.
         503 if asked.is_some() || code.is_empty() => (throttled, format!("the S3 server asks for patience: {told}")),
         429 => (throttled, format!("the S3 server asks for patience: {told}")),
@@ -157,7 +168,7 @@ mod tests {
             ("ServiceUnavailable", 503, Some(3), throttled(3)),
             ("", 503, None, throttled(1)),
             ("InternalError", 500, None, unavailable(true)),
-            ("NoSuchBucket", 404, None, unavailable(false)),
+            ("NoSuchBucket", 404, None, unavailable(true)),
             ("AccessDenied", 403, None, ErrorKind::AccessDenied),
             ("ExpiredToken", 400, None, ErrorKind::AccessDenied),
             ("RequestTimeTooSkewed", 403, None, ErrorKind::AccessDenied),
@@ -171,5 +182,15 @@ mod tests {
             assert_eq!(kind, wanted, "{code} {status}");
         }
         assert_eq!(judge("InternalError", 500, None, Intent::Reading).0, unavailable(false));
+    }
+
+    #[test]
+    fn what_fails_halfway_may_have_happened() {
+        let unavailable = |may_have_happened| ErrorKind::Unavailable { may_have_happened };
+        let kinds = [(unavailable(false), unavailable(true)), (ErrorKind::AccessDenied, ErrorKind::AccessDenied)];
+        for (kind, wanted) in kinds {
+            let error = halfway(Error::new(kind, "a sentence"));
+            assert_eq!((error.kind(), error.to_string().as_str()), (wanted, "a sentence"));
+        }
     }
 }

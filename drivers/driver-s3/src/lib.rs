@@ -31,6 +31,7 @@ use driver_kit::{
 };
 
 use crate::bucket::Bucket;
+use crate::error::halfway;
 pub use crate::session::Session;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -105,11 +106,11 @@ impl StorageDriver for S3 {
 
     async fn rename(&self, source: &Path, target: &Path) -> Result<Info> {
         // The SDK's requests are large, and so are the futures of what makes several.
-        Box::pin(self.store.rename(source, target)).await
+        Box::pin(self.store.rename(source, target)).await.map_err(halfway)
     }
 
     async fn delete(&self, path: &Path, recursive: bool) -> Result<()> {
-        self.store.delete(path, recursive).await
+        self.store.delete(path, recursive).await.map_err(halfway)
     }
 
     async fn redirect_url(
@@ -135,6 +136,6 @@ impl StorageDriver for S3 {
         size: u64,
         if_absent: bool,
     ) -> Result<Info> {
-        Box::pin(self.store.commit(path, session, target, size, if_absent)).await
+        Box::pin(self.store.commit(path, session, target, size, if_absent)).await.map_err(halfway)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use driver_kit::flat::{Gathered, Parts};
 use driver_kit::{Bytes, Error, ErrorKind, Path, Result};
+use futures::join;
 use tokio::sync::Semaphore;
 
 use crate::opening::{Claimed, Staged};
@@ -68,7 +69,9 @@ impl OwnParts {
             None => {
                 let upload = self.store.bucket.begin_upload(&self.key).await?;
                 if let Err(error) = self.lease(&upload).await {
-                    self.store.bucket.abort(&upload).await?;
+                    // Nothing is in it. Where it cannot be taken away now it will be when it is old.
+                    let lease = self.store.lease_key(&self.path, self.name);
+                    let (_, _) = join!(self.store.bucket.delete(&lease), self.store.bucket.abort(&upload));
                     return Err(error);
                 }
                 self.upload = Some(upload.clone());
@@ -78,7 +81,8 @@ impl OwnParts {
     }
 
     /// Announces which numbers are used next, and looks afterwards whether the session is still ours. Who opens it looks at
-    /// the lease after announcing that, so one of two sees the other.
+    /// the lease after announcing that, so one of two sees the other. A lease stays when that fails: the parts that arrived
+    /// under the one before are found by it.
     async fn lease(&mut self, upload: &Upload) -> Result<()> {
         if self.next > NUMBER_MAX {
             let message = format!("the content needs more than {NUMBER_MAX} parts: raise chunksize");
@@ -88,11 +92,21 @@ impl OwnParts {
         let until = (self.next + wanted - 1).min(NUMBER_MAX);
         self.store.put_lease(&self.path, self.name, &Lease { upload: upload.clone(), until }).await?;
         if let Err(error) = self.check().await {
-            self.store.bucket.delete(&self.store.lease_key(&self.path, self.name)).await?;
+            self.withdraw_lease(&error).await?;
             return Err(error);
         }
         self.until = until;
         Ok(())
+    }
+
+    /// Takes the lease away that nobody looks at any more: whoever has the session now has looked before.
+    async fn withdraw_lease(&self, error: &Error) -> Result<()> {
+        match error.kind() {
+            ErrorKind::Fenced | ErrorKind::NotFound => {
+                self.store.bucket.delete(&self.store.lease_key(&self.path, self.name)).await
+            }
+            _ => Ok(()),
+        }
     }
 }
 

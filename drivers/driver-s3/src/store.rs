@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use driver_kit::flat::{Area, Keys, Unread};
 use driver_kit::{Error, ErrorKind, Info, Path, Result};
+use futures::try_join;
 use tokio::sync::Semaphore;
 
 use crate::bucket::{Bucket, Object, Wanted, collect};
+use crate::error::halfway;
 use crate::moves::Movers;
 use crate::settings::CopySettings;
 
@@ -42,17 +44,21 @@ impl Store {
     }
 
     pub(crate) async fn stat(&self, path: &Path) -> Result<Info> {
-        if let Some(object) = self.bucket.head(&self.keys.content(path)).await? {
+        let (key, below) = (self.keys.content(path), self.keys.below(path));
+        if let Some(object) = self.bucket.glance(&key).await? {
             return Ok(object.info());
         }
-        // Also tells whether there is a bucket at all.
-        if self.bucket.has_any(&self.keys.below(path)).await? { Ok(Info::Prefix) } else { Err(Error::not_found()) }
+        match try_join!(self.bucket.look(&key), self.bucket.has_any(&below))? {
+            (Some(object), _) => Ok(object.info()),
+            (None, true) => Ok(Info::Prefix),
+            (None, false) => Err(Error::not_found()),
+        }
     }
 
     /// What is known of the content of `size` bytes that was just put at `path`. Somebody may have deleted it since; then the
     /// version is one that no content has.
     pub(crate) async fn info_of_new(&self, path: &Path, size: u64, etag: Option<String>) -> Result<Info> {
-        let found = self.bucket.head(&self.keys.content(path)).await?;
+        let found = self.bucket.head(&self.keys.content(path)).await.map_err(halfway)?;
         let gone = || Object { size, modified: SystemTime::now(), etag: etag.unwrap_or_else(|| "gone".to_owned()) };
         Ok(found.unwrap_or_else(gone).info())
     }

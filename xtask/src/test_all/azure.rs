@@ -30,7 +30,9 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     report.check("another library sees what the driver writes, and the other way round", || azurite.compare());
     let parameters = azurite.parameters().into();
     // A listing costs the emulator a sort of all that it has, so that cases with many thousands of objects take it hours.
-    Cloud { driver: "azure", parameters, expected_to_fail: "", jobs: 1, level: "quick", workshop }.check(report);
+    let cloud = Cloud { driver: "azure", parameters, expected_to_fail: "", jobs: 1, level: "quick", workshop };
+    cloud.check(report);
+    cloud.check_registries(report);
 }
 
 /// A running emulator with a container.

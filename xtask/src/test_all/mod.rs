@@ -18,6 +18,7 @@ pub(crate) mod registry;
 mod releases;
 mod replicas;
 mod report;
+mod requests;
 mod s3;
 mod suite;
 mod tools;
@@ -48,6 +49,8 @@ pub(crate) enum Part {
     Releases,
     /// The S3 driver on a server that is not ours: judged by the conformance suite, and behind the registry.
     S3,
+    /// What each request to a registry asks of the S3 driver and of its server, as it is documented.
+    Requests,
     /// The Azure driver on the emulator of the service: judged by the conformance suite, and behind the registry.
     Azure,
     /// What others take: the crates that can be published, the systemd unit, the container image.
@@ -84,6 +87,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
             Part::Vendors => vendors::check(&workshop, &mut report),
             Part::Releases => releases::check(&workshop, &mut report),
             Part::S3 => s3::check(&workshop, &mut report),
+            Part::Requests => s3::check_requests(&workshop, &mut report),
             Part::Azure => azure::check(&workshop, &mut report),
             Part::Package => package::check(&workshop, &mut report),
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::cloud::Cloud;
 use super::process::{Server, bounded, run, server};
 use super::report::Report;
-use super::suite;
 use super::tools::{Debian, Go, require};
 use super::workshop::Workshop;
+use super::{requests, suite};
 use crate::Outcome;
 
 const GATEWAY: Go = Go { module: "github.com/versity/versitygw", version: "v1.8.0", commands: &["/cmd/versitygw"] };
@@ -31,6 +31,14 @@ pub(super) fn check(workshop: &Workshop, report: &mut Report) {
     cloud.check(report);
     cloud.check_registries(report);
     report.check("the s3 driver and its redirects over TLS, with an authority of one's own", || check_tls(workshop));
+}
+
+pub(super) fn check_requests(workshop: &Workshop, report: &mut Report) {
+    let gateway = report.prepare("versitygw", || Gateway::start_with(workshop, "s3-requests", None));
+    let Some(gateway) = gateway else { return };
+    report.check("what registries ask of the s3 driver and of its server is documented", || {
+        requests::check(workshop, &gateway.parameters(), &gateway.access_log)
+    });
 }
 
 /// A server whose certificate nobody knows but who is told of it.
@@ -85,6 +93,8 @@ impl Certificate {
 /// A running server with one bucket.
 struct Gateway {
     url: String,
+    /// Where it notes each request.
+    access_log: PathBuf,
     /// Stopped when the last field of it is dropped.
     _server: Server,
 }
@@ -104,12 +114,14 @@ impl Gateway {
         if let Some(Certificate { file, key }) = certificate {
             command.arg("--cert").arg(file).arg("--key").arg(key);
         }
+        let access_log = folder.with_extension("access");
+        command.arg("--access-log").arg(&access_log);
         command.args(["--port", &address, "--quiet", "posix"]).arg(folder);
         let mut server = Server::start(&mut command, &workshop.log(&format!("{purpose}-gateway")))?;
         let answers = |_: &str| TcpStream::connect(&address).ok();
         server.wait_for("the S3 server's start", START_LIMIT, answers)?;
         let scheme = if certificate.is_some() { "https" } else { "http" };
-        Ok(Gateway { url: format!("{scheme}://{address}"), _server: server })
+        Ok(Gateway { url: format!("{scheme}://{address}"), access_log, _server: server })
     }
 
     fn parameters(&self) -> [(&'static str, String); 5] {

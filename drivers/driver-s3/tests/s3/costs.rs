@@ -22,7 +22,7 @@ async fn calls_cost_what_is_documented() {
     driver.stat("/a").await.unwrap();
     count("Stat of content", 1);
     driver.stat("/b").await.unwrap_err();
-    count("Stat of nothing", 2);
+    count("Stat of nothing", 3);
     driver.read("/a", 0, None).await.unwrap();
     count("Read", 1);
     driver.redirect_url("/a").await.unwrap();

@@ -2,6 +2,7 @@
 //! server on files lacks (steps that are atomic, parts and uploads that can be listed) is why the store behind it is ours.
 
 mod bucket;
+mod front;
 mod listing;
 mod service;
 
@@ -10,16 +11,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use driver_testsuite::Launch;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::task::JoinSet;
 
 use self::bucket::Bucket;
+use self::front::{Front, Mishaps};
+pub(crate) use self::front::{Key, Keys};
 
 pub(crate) const BUCKET: &str = "registry";
 pub(crate) const ACCESS_KEY: &str = "AKIATESTSUITE";
@@ -27,12 +32,21 @@ pub(crate) const SECRET_KEY: &str = "a-secret-for-tests";
 pub(crate) const REGION: &str = "us-east-1";
 
 /// What the server does otherwise than a good one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quirks {
     /// `If-None-Match` is taken for nothing.
     pub(crate) ignores_conditions: bool,
-    /// Every request is answered with this.
+    /// Requests are answered with this, once so many were answered as they should be.
     pub(crate) fails: Option<Failure>,
+    pub(crate) fails_after: usize,
+    /// And then for so many times.
+    pub(crate) fails_times: usize,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Quirks { ignores_conditions: false, fails: None, fails_after: 0, fails_times: usize::MAX }
+    }
 }
 
 /// An answer that is none.
@@ -48,6 +62,7 @@ pub(crate) enum Failure {
 #[derive(Default)]
 struct State {
     bucket: Bucket,
+    front: Front,
     quirks: Quirks,
     /// Bodies break off after so many bytes.
     cut_after: Option<usize>,
@@ -80,7 +95,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
         runtime.spawn(serve(listener, state.clone()));
-        Server { state, address, runtime: Some(runtime) }
+        let server = Server { state, address, runtime: Some(runtime) };
+        server.admit(Key { access: ACCESS_KEY.into(), secret: SECRET_KEY.into(), ..Key::default() });
+        server
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -89,16 +106,62 @@ impl Server {
 
     /// The driver on this server, with small parts.
     pub(crate) fn launch(&self) -> Launch {
+        self.launch_without_keys().parameter("accesskey", ACCESS_KEY).parameter("secretkey", SECRET_KEY)
+    }
+
+    /// The same, but the driver has to find its credentials.
+    pub(crate) fn launch_without_keys(&self) -> Launch {
         Launch::new(env!("CARGO_BIN_EXE_bulkhead-driver-s3"))
             .parameter("regionendpoint", &self.endpoint())
             .parameter("bucket", BUCKET)
-            .parameter("accesskey", ACCESS_KEY)
-            .parameter("secretkey", SECRET_KEY)
             .parameter("chunksize", "5242880")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Those that are let in.
+    pub(crate) fn keys_known(&self) -> Keys {
+        Arc::clone(&self.state.lock().front.keys)
+    }
+
+    pub(crate) fn admit(&self, key: Key) {
+        self.keys_known().lock().unwrap_or_else(PoisonError::into_inner).push(key);
+    }
+
+    /// The access keys that were seen since the last time, each once for all requests in a row.
+    pub(crate) fn take_signers(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().front.signers)
+    }
+
+    /// Lets the server's clock be ahead by so many seconds.
+    pub(crate) fn set_clock(&self, ahead: i64) {
+        self.state.lock().front.ahead = ahead;
+    }
+
+    /// Answers this share of the requests with failures, by a chance that the seed repeats.
+    pub(crate) fn begin_mishaps(&self, seed: u64, share: f64) {
+        self.state.lock().front.mishaps = Some(Mishaps::new(seed, share));
+    }
+
+    /// Answers properly again; how many it did not.
+    pub(crate) fn end_mishaps(&self) -> usize {
+        self.state.lock().front.mishaps.take().map_or(0, |mishaps| mishaps.happened)
     }
 
     pub(crate) fn set_quirks(&self, quirks: Quirks) {
         self.state.lock().quirks = quirks;
+    }
+
+    /// Ends all quirks; what is left of them.
+    pub(crate) fn take_quirks(&self) -> Quirks {
+        std::mem::take(&mut self.state.lock().quirks)
+    }
+
+    /// Removes the objects whose keys begin with `prefix`, past the protocol.
+    pub(crate) fn remove(&self, prefix: &str) {
+        self.state.lock().bucket.objects.retain(|key, _| !key.starts_with(prefix));
     }
 
     /// Lets the connection break after so many bytes of each content.
@@ -107,7 +170,7 @@ impl Server {
     }
 
     /// Puts an object past the protocol, as if that had been `age` ago.
-    pub(crate) fn put(&self, key: &str, content: &'static str, age: Duration) {
+    pub(crate) fn put(&self, key: &str, content: impl Into<Bytes>, age: Duration) {
         let pieces = vec![content.into()];
         let etag = bucket::etag(&pieces);
         let object = bucket::Object { modified: SystemTime::now() - age, ..bucket::Object::new(pieces, etag) };
@@ -135,9 +198,11 @@ impl Server {
         }
     }
 
-    /// How often each operation was asked for since the last time.
+    /// How often each operation was asked for since the last time, but for looks whether the bucket is there.
     pub(crate) fn take_requests(&self) -> BTreeMap<&'static str, usize> {
-        std::mem::take(&mut self.state.lock().requests)
+        let mut requests = std::mem::take(&mut self.state.lock().requests);
+        requests.remove(service::LOOK);
+        requests
     }
 }
 
@@ -149,13 +214,18 @@ impl Drop for Server {
 }
 
 async fn serve(listener: std::net::TcpListener, state: Shared) {
-    let mut service = S3ServiceBuilder::new(state);
-    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let mut service = S3ServiceBuilder::new(state.clone());
+    service.set_auth(state.clone());
+    // The clock that counts is ours.
+    let mut config = S3Config::default();
+    config.presigned_url_max_skew_time_secs = u32::MAX;
+    service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     let service = service.build();
     let listener = TcpListener::from_std(listener).unwrap();
     let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
-        let service = service.clone();
+        let (state, service) = (state.clone(), service.clone());
+        let service = service_fn(move |request| front::answer(state.clone(), service.clone(), request));
         connections.spawn(async move {
             // A client that breaks off is none of the server's business.
             let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;

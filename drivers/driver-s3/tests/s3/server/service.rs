@@ -8,12 +8,15 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::bucket::{Object as Stored, Part as StoredPart, etag, size};
-use super::{BUCKET, Failure, Shared, State};
+use super::{BUCKET, Failure, Quirks, Shared, State};
 
 /// Uploads and parts of one page: few, so that who lists them has to turn pages.
 const UPLOADS_PAGE: usize = 50;
 const PARTS_PAGE: usize = 5;
 const STEP: usize = 64 << 10;
+
+/// How the driver finds out every few seconds whether the server answers: nobody's call costs it.
+pub(super) const LOOK: &str = "a look at the bucket";
 
 type Reply<T> = S3Result<S3Response<T>>;
 
@@ -56,7 +59,7 @@ impl Shared {
     fn enter(&self, bucket: &str, operation: &'static str) -> S3Result<std::sync::MutexGuard<'_, State>> {
         let mut state = self.lock();
         *state.requests.entry(operation).or_default() += 1;
-        match state.quirks.fails {
+        match state.quirks.failure() {
             Some(Failure::SlowDown) => Err(s3_error!(SlowDown)),
             Some(Failure::Internal) => Err(s3_error!(InternalError)),
             Some(Failure::Denied) => Err(s3_error!(AccessDenied)),
@@ -65,6 +68,18 @@ impl Shared {
             None if bucket != BUCKET => Err(s3_error!(NoSuchBucket)),
             None => Ok(state),
         }
+    }
+}
+
+impl Quirks {
+    fn failure(&mut self) -> Option<Failure> {
+        let failure = self.fails?;
+        if self.fails_after > 0 {
+            self.fails_after -= 1;
+            return None;
+        }
+        self.fails_times = self.fails_times.checked_sub(1)?;
+        Some(failure)
     }
 }
 
@@ -178,7 +193,8 @@ impl S3 for Shared {
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Reply<ListObjectsV2Output> {
-        let state = self.enter(&req.input.bucket, "ListObjectsV2")?;
+        let is_look = req.input.prefix.as_ref().is_none_or(String::is_empty) && req.input.max_keys == Some(1);
+        let state = self.enter(&req.input.bucket, if is_look { LOOK } else { "ListObjectsV2" })?;
         Ok(S3Response::new(super::listing::list(&state.bucket, req.input)))
     }
 
