@@ -281,20 +281,18 @@ func (s *store) walk(path, startAfter string, visit func(page []*pb.WalkResponse
 	}
 }
 
-func (s *store) move(source, target string) (info *pb.Info, err error) {
-	err = s.change(func(c *change) error {
-		row := rowAt(c.Bucket, keyOf(source))
+func (s *store) move(source, target string) (*pb.Info, error) {
+	return s.change(func(c *change) (*pb.Info, error) {
+		row := c.row(keyOf(source))
 		if row.File == "" {
-			return refuse(pb.StorageError_NOT_FOUND, "there is no content at the source")
+			return nil, refuse(pb.StorageError_NOT_FOUND, "there is no content at the source")
 		}
 		if err := c.Delete([]byte(row.key)); err != nil {
-			return err
+			return nil, err
 		}
 		row.key = keyOf(target)
-		info, err = c.name(row, false)
-		return err
+		return c.name(row, false)
 	})
-	return info, err
 }
 
 func (s *store) delete(path string, recursive bool) error {
@@ -351,12 +349,13 @@ func (s *store) flush(session *session) error {
 		return session.check()
 	}
 	// The kernel may have dropped what it could not write, and tells it once: nothing may be built on the rest.
-	return errors.Join(failed, s.change(func(c *change) error {
+	_, err := s.change(func(c *change) (*pb.Info, error) {
 		if err := session.check(); err != nil {
-			return err
+			return nil, err
 		}
-		return c.drop(session.key, session.key+separator)
-	}))
+		return nil, c.drop(session.key, session.key+separator)
+	})
+	return errors.Join(failed, err)
 }
 
 // close ends a stream, which means nothing to the session [G10].
@@ -367,30 +366,29 @@ func (s *store) close(session *session) {
 	session.file.Close()
 }
 
-func (s *store) commit(path, target string, size uint64, ifAbsent bool) (info *pb.Info, err error) {
+func (s *store) commit(path, target string, size uint64, ifAbsent bool) (*pb.Info, error) {
 	key := sessionMark + keyOf(path)
-	err = s.change(func(c *change) error {
-		session := rowAt(c.Bucket, key)
+	return s.change(func(c *change) (*pb.Info, error) {
+		session := c.row(key)
 		if session.File == "" {
-			info, err = c.committed(target, size)
-			return err
+			return c.committed(target, size)
 		}
 		file, there, err := s.openFile(session.File, os.O_RDWR)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer file.Close()
 		if there != size {
-			return refuseOffset(there)
+			return nil, refuseOffset(there)
 		}
-		if info, err = c.name(row{keyOf(target), session.File, size, time.Now()}, ifAbsent); err != nil {
-			return err
+		info, err := c.name(row{keyOf(target), session.File, size, time.Now()}, ifAbsent)
+		if err != nil {
+			return nil, err
 		}
 		s.fence(key) // [O2]; what its writer has added since lies beyond size
 		// The sync costs nothing after the flush that the contract asks for.
-		return errors.Join(file.Sync(), c.Delete([]byte(key)))
+		return info, errors.Join(file.Sync(), c.Delete([]byte(key)))
 	})
-	return info, err
 }
 
 // ---------------------------------------------------------------- how it is done
@@ -411,24 +409,26 @@ type change struct {
 }
 
 // change makes one transaction. Afterwards the files go that it left without a name.
-func (s *store) change(body func(c *change) error) error {
+func (s *store) change(body func(c *change) (*pb.Info, error)) (info *pb.Info, err error) {
 	c := &change{store: s}
-	err := s.index.Update(func(tx *bbolt.Tx) error {
+	err = s.index.Update(func(tx *bbolt.Tx) error {
 		c.Bucket = tx.Bucket(bucket)
-		return body(c)
+		info, err = body(c)
+		return err
 	})
 	if err == nil {
 		s.remove(c.unnamed...)
 	}
-	return err
+	return info, err
 }
+
+func (c *change) row(key string) row { return rowAt(c.Bucket, key) }
 
 func (s *store) putAt(key string, content []byte, ifAbsent bool) (info *pb.Info, err error) {
 	file := rand.Text()
 	if err = s.create(file, content); err == nil {
-		err = s.change(func(c *change) error {
-			info, err = c.name(row{key, file, uint64(len(content)), time.Now()}, ifAbsent)
-			return err
+		info, err = s.change(func(c *change) (*pb.Info, error) {
+			return c.name(row{key, file, uint64(len(content)), time.Now()}, ifAbsent)
 		})
 	}
 	if err != nil {
@@ -444,14 +444,14 @@ func (s *store) deleteAll(path string, recursive bool) error {
 		end = after
 	}
 	for isMore := true; isMore; {
-		err := s.change(func(c *change) error {
+		_, err := s.change(func(c *change) (*pb.Info, error) {
 			below := rows(c.Bucket, key, key+after, 1)
 			if !recursive && len(below) > 0 && below[0].key != key {
-				return refuse(pb.StorageError_PATH_CONFLICT, "there is content below this path, and none at it")
+				return nil, refuse(pb.StorageError_PATH_CONFLICT, "there is content below this path, and none at it")
 			}
 			err := errors.Join(c.drop(key, key+end), c.drop(sessionMark+key, sessionMark+key+end))
 			isMore = recursive && len(c.unnamed) > 0
-			return err
+			return nil, err
 		})
 		if err != nil {
 			return err
@@ -462,7 +462,7 @@ func (s *store) deleteAll(path string, recursive bool) error {
 
 // name makes a file the content at a key, or a session.
 func (c *change) name(named row, ifAbsent bool) (*pb.Info, error) {
-	old := rowAt(c.Bucket, named.key).File
+	old := c.row(named.key).File
 	if old != "" && ifAbsent {
 		return nil, refuse(pb.StorageError_ALREADY_EXISTS, "there is content at this path")
 	} else if old != "" {
@@ -489,7 +489,7 @@ func (c *change) drop(low, high string) error {
 
 // committed is the answer to a Commit that has happened before [O3].
 func (c *change) committed(target string, size uint64) (*pb.Info, error) {
-	row := rowAt(c.Bucket, keyOf(target))
+	row := c.row(keyOf(target))
 	if row.File == "" || row.Size != size {
 		return nil, refuse(pb.StorageError_NOT_FOUND, "there is no session at this path")
 	}
