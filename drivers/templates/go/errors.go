@@ -1,12 +1,13 @@
 package main
 
-// How a call fails. Every failure of a StorageDriver call carries one StorageError (contract, section 6): a status
-// without it would be taken for a fault of the transport and repeated.
+// How a call fails: every failure of a StorageDriver call carries one StorageError (contract, section 6). A status
+// without it would be taken for a fault of the transport. Kept by a vendor, but for errnos.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
+	"log"
 	"strings"
 	"syscall"
 
@@ -16,27 +17,7 @@ import (
 	pb "bulkhead-driver-folder/gen/storagedriver/v1alpha1"
 )
 
-const messageMax, pathMax = 1024, 1024
-
-// refusal is an answer of the storage that is not the one hoped for.
-type refusal struct {
-	reason    pb.StorageError_Reason
-	message   string
-	path      string // empty: the path of the request
-	persisted uint64 // with OFFSET_INVALID
-}
-
-func (r *refusal) Error() string { return r.message }
-
-func refuse(reason pb.StorageError_Reason, format string, values ...any) error {
-	return &refusal{reason: reason, message: fmt.Sprintf(format, values...)}
-}
-
-func refuseOffset(persisted uint64) error {
-	message := fmt.Sprintf("there are %d bytes at this path", persisted)
-	return &refusal{reason: pb.StorageError_OFFSET_INVALID, message: message, persisted: persisted}
-}
-
+// statusCodes is the table of section 6.
 var statusCodes = map[pb.StorageError_Reason]codes.Code{
 	pb.StorageError_NOT_FOUND:        codes.NotFound,
 	pb.StorageError_PATH_INVALID:     codes.InvalidArgument,
@@ -59,67 +40,65 @@ var statusCodes = map[pb.StorageError_Reason]codes.Code{
 	pb.StorageError_INTERNAL:         codes.Internal,
 }
 
-// answer gives an error its wire form. What is a status already is the transport's, and passes.
-func answer(err error, path string) error {
-	if err == nil {
-		return nil
+// errnos says what the back end's errors mean; any other is UNAVAILABLE. That nothing is there is said by the store
+// alone, since a fault of the back end must not be reported as NOT_FOUND [E2].
+var errnos = map[syscall.Errno]pb.StorageError_Reason{
+	syscall.ENOSPC: pb.StorageError_NO_SPACE,
+	syscall.EDQUOT: pb.StorageError_NO_SPACE,
+	syscall.EFBIG:  pb.StorageError_TOO_LARGE,
+	syscall.EROFS:  pb.StorageError_READ_ONLY,
+	syscall.EACCES: pb.StorageError_ACCESS_DENIED,
+	syscall.EPERM:  pb.StorageError_ACCESS_DENIED,
+}
+
+// refusal is the answer of a call that fails. Its message shows neither secrets nor paths of the host [E1].
+type refusal struct {
+	reason    pb.StorageError_Reason
+	message   string
+	persisted uint64 // with OFFSET_INVALID
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func refuse(reason pb.StorageError_Reason, format string, values ...any) error {
+	return &refusal{reason: reason, message: fmt.Sprintf(format, values...)}
+}
+
+func refuseOffset(persisted uint64) error {
+	message := fmt.Sprintf("there are %d bytes at this path", persisted)
+	return &refusal{reason: pb.StorageError_OFFSET_INVALID, message: message, persisted: persisted}
+}
+
+// explain tells what a call answers that met an error.
+func explain(err error) *refusal {
+	if told, is := errors.AsType[*refusal](err); is {
+		return told
 	}
-	if _, transport := status.FromError(err); transport {
+	if errno, is := errors.AsType[syscall.Errno](err); is {
+		reason := cmp.Or(errnos[errno], pb.StorageError_UNAVAILABLE)
+		return &refusal{reason: reason, message: "the file system says: " + errno.Error()}
+	}
+	log.Print("a call failed: ", err)
+	return &refusal{reason: pb.StorageError_INTERNAL, message: "the driver has a fault, which its log tells"}
+}
+
+// answer gives an error its form on the wire. What is a status already is the transport's, and passes.
+func answer(err error, path string) error {
+	if _, isStatus := status.FromError(err); isStatus { // as no error is
 		return err
 	}
-	var told *refusal
-	if !errors.As(err, &told) {
-		told = translate(err)
+	told := explain(err)
+	detail := &pb.StorageError{
+		Reason: told.reason,
+		// As sent, but it travels in a header, and those are limited.
+		Path:      strings.ToValidUTF8(path[:min(len(path), pathMax)], ""),
+		Persisted: told.persisted,
+		// Where the back end did not answer, a change may have happened all the same.
+		MayHaveHappened: told.reason == pb.StorageError_UNAVAILABLE,
 	}
-	if told.path != "" {
-		path = told.path
+	short := status.New(statusCodes[told.reason], told.message)
+	if whole, err := short.WithDetails(detail); err == nil {
+		return whole.Err()
 	}
-	detail := &pb.StorageError{Reason: told.reason, Path: clip(path, pathMax), Persisted: told.persisted}
-	short := status.New(statusCodes[told.reason], clip(told.message, messageMax))
-	whole, err := short.WithDetails(detail)
-	if err != nil {
-		return short.Err()
-	}
-	return whole.Err()
-}
-
-func clip(text string, most int) string {
-	return strings.ToValidUTF8(text[:min(len(text), most)], "")
-}
-
-// errnos is the part of this file that knows the back end: what the file system says, in words of the contract.
-// ENOENT is missing on purpose: whether it means NOT_FOUND depends on what was looked for [E2].
-var errnos = map[syscall.Errno]*refusal{
-	syscall.ENOTDIR: {reason: pb.StorageError_PATH_CONFLICT, message: "content is stored above this path"},
-	syscall.EEXIST:  {reason: pb.StorageError_PATH_CONFLICT, message: "content is stored above this path"}, // of MkdirAll
-	syscall.ENOSPC:  {reason: pb.StorageError_NO_SPACE, message: "the file system is full"},
-	syscall.EDQUOT:  {reason: pb.StorageError_NO_SPACE, message: "a quota of the file system is used up"},
-	syscall.EFBIG:   {reason: pb.StorageError_TOO_LARGE, message: "the file system takes no file this large"},
-	syscall.EACCES:  {reason: pb.StorageError_ACCESS_DENIED, message: "the file system refuses the driver: check owners and modes below rootdirectory"},
-	syscall.EPERM:   {reason: pb.StorageError_ACCESS_DENIED, message: "the file system refuses the driver: check owners and modes below rootdirectory"},
-	syscall.EROFS:   {reason: pb.StorageError_READ_ONLY, message: "the file system is mounted read-only"},
-	syscall.ENOENT:  {reason: pb.StorageError_UNAVAILABLE, message: "the folder of the store has gone"},
-	syscall.ESTALE:  {reason: pb.StorageError_UNAVAILABLE, message: "the file system does not answer now"},
-	syscall.EMFILE:  {reason: pb.StorageError_UNAVAILABLE, message: "the driver is out of file descriptors"},
-	syscall.ENFILE:  {reason: pb.StorageError_UNAVAILABLE, message: "the host is out of file descriptors"},
-}
-
-func translate(err error) *refusal {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) && strings.Contains(err.Error(), "escapes") { // os.Root has no exported error for it
-		return &refusal{reason: pb.StorageError_ACCESS_DENIED, message: "a link leads out of the store and is not followed"}
-	}
-	if known, found := errnos[errno]; found {
-		return known
-	}
-	var where *fs.PathError // the message must not hold a path of the host [E1]
-	if errors.As(err, &where) {
-		err = where.Err
-	}
-	return &refusal{reason: pb.StorageError_INTERNAL, message: "the file system failed: " + err.Error()}
-}
-
-// absent tells whether a look-up failed because there is nothing, neither at the name nor above it.
-func absent(err error) bool {
-	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR)
+	return short.Err()
 }

@@ -8,6 +8,7 @@ tool (
 )
 
 require (
+	go.etcd.io/bbolt v1.5.0
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )

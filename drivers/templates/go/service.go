@@ -1,102 +1,216 @@
 package main
 
-// The calls of StorageDriver on content: what the contract asks of every driver, whatever its store is. Kept by a vendor.
-// Write and Commit are in sessions.go; Configure is in life.go.
+// The StorageDriver service: each call checked, handed to the store, and its answer put on the wire (contract, section
+// 7). Kept by a vendor.
 
 import (
+	"cmp"
 	"context"
+	"io"
+	"maps"
+	"os"
+	"regexp"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 
 	pb "bulkhead-driver-folder/gen/storagedriver/v1alpha1"
 )
 
 const (
-	inlineMax = 1 << 20   // content of Put and Get
-	chunkMax  = 1 << 20   // data of one message that comes
-	chunk     = 128 << 10 // data of one message that goes
-	pageMax   = 1000
+	mib     = 1 << 20
+	chunk   = 128 << 10
+	pageMax = 1000
+	pathMax = 1024
+	// The contract asks for an acknowledgement every 4 MiB [W3]; the registry keeps the bytes until it has one.
+	acknowledgeEvery = 512 << 10
 )
 
+var component = regexp.MustCompile(`^[A-Za-z0-9._-]{1,255}$`)
+
 // isComponent tells whether a text can stand between two slashes of a path [N1].
-func isComponent(text string) bool {
-	foreign := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+func isComponent(text string) bool { return component.MatchString(text) && text != "." && text != ".." }
+
+// checkPath checks a path, whatever the caller promised [N2].
+func checkPath(path string) error {
+	below, isAbsolute := strings.CutPrefix(path, "/")
+	isPath := isAbsolute && len(path) <= pathMax
+	for component := range strings.SplitSeq(below, "/") {
+		isPath = isPath && isComponent(component)
 	}
-	return text != "" && text != "." && text != ".." && len(text) <= 255 && strings.IndexFunc(text, foreign) < 0
+	if !isPath {
+		return refuse(pb.StorageError_PATH_INVALID, "this is no path of content")
+	}
+	return nil
 }
 
-// contentName checks a path, whatever the caller promised [N2], and gives it without its first slash.
-func contentName(text string) (string, error) {
-	name, absolute := strings.CutPrefix(text, "/")
-	valid := absolute && len(text) <= pathMax
-	for component := range strings.SplitSeq(name, "/") {
-		valid = valid && isComponent(component)
-	}
-	if !valid {
-		return "", &refusal{reason: pb.StorageError_PATH_INVALID, message: "this is no path of content", path: text}
-	}
-	return name, nil
+// service serves one store. Calls and streams that are at work each have a place, and beyond those they wait [G9].
+type service struct {
+	pb.UnimplementedStorageDriverServer
+	calls, streams chan struct{}
+
+	configuring sync.Mutex
+	parameters  map[string]string
+	opened      atomic.Pointer[store] // nil before Configure
 }
 
-// folderName is contentName for the calls that take "/" too.
-func folderName(text string) (string, error) {
-	if text == "/" {
-		return ".", nil
-	}
-	return contentName(text)
+func newService() *service {
+	// A call may hold a thread of the process while the disk works, a stream holds a file.
+	return &service{calls: make(chan struct{}, 64), streams: make(chan struct{}, 1024)}
 }
 
-func (d *driver) Stat(_ context.Context, request *pb.StatRequest) (*pb.StatResponse, error) {
-	store, name, err := d.at(contentName(request.Path))
+// unary gives a call of StorageDriver its place, and its error the form of the contract.
+func (s *service) unary(
+	ctx context.Context, request any, call *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
+	if call.Server != s { // the handshake and health never wait
+		return handle(ctx, request)
+	}
+	s.calls <- struct{}{}
+	defer func() { <-s.calls }()
+	if ctx.Err() != nil { // the caller gave up, and the call must have no effect later [G7]
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	reply, err := handle(ctx, request)
+	switch named := request.(type) {
+	case *pb.MoveRequest:
+		return reply, answer(err, named.Source)
+	case interface{ GetPath() string }:
+		return reply, answer(err, named.GetPath())
+	default:
+		return reply, answer(err, "")
+	}
+}
+
+// streaming gives a stream of StorageDriver its place. Streams know their paths, and make their own errors.
+func (s *service) streaming(
+	server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler,
+) error {
+	if server == s {
+		s.streams <- struct{}{}
+		defer func() { <-s.streams }()
+	}
+	return handle(server, stream)
+}
+
+// at is the beginning of every call: there is a store [K1], and the paths are such.
+func (s *service) at(paths ...string) (*store, error) {
+	store := s.opened.Load()
+	if store == nil {
+		return nil, refuse(pb.StorageError_NOT_CONFIGURED, "the driver waits for Configure")
+	}
+	for _, path := range paths {
+		if err := checkPath(path); err != nil {
+			return nil, err
+		}
+	}
+	return store, nil
+}
+
+// atFolder is at for the calls that take "/" too.
+func (s *service) atFolder(path string) (*store, error) {
+	if path == "/" {
+		return s.at()
+	}
+	return s.at(path)
+}
+
+func (s *service) isUsable() bool {
+	store := s.opened.Load()
+	return store != nil && store.isUsable()
+}
+
+// Configure opens the store. The same again is harmless, another is refused; one that failed has had no effect.
+func (s *service) Configure(_ context.Context, request *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+	s.configuring.Lock()
+	defer s.configuring.Unlock()
+	if s.opened.Load() == nil {
+		opened, err := openWith(request.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		s.parameters = request.Parameters
+		s.opened.Store(opened)
+	} else if !maps.Equal(s.parameters, request.Parameters) {
+		return nil, refuse(pb.StorageError_CONFIG_INVALID, "the driver is configured, and with other parameters")
+	}
+	return &pb.ConfigureResponse{Capabilities: capabilities}, nil
+}
+
+func openWith(parameters map[string]string) (*store, error) {
+	for name := range parameters {
+		if name != "rootdirectory" { // its value may be a secret
+			return nil, refuse(pb.StorageError_CONFIG_INVALID, "there is no parameter %.100q", name)
+		}
+	}
+	folder := parameters["rootdirectory"]
+	if !strings.HasPrefix(folder, "/") {
+		return nil, refuse(pb.StorageError_CONFIG_INVALID, "the parameter rootdirectory is not an absolute path")
+	}
+	return openStore(folder)
+}
+
+func (s *service) Stat(_ context.Context, request *pb.StatRequest) (*pb.StatResponse, error) {
+	store, err := s.at(request.Path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := store.stat(name)
+	info, err := store.stat(request.Path)
 	return &pb.StatResponse{Info: info}, err
 }
 
-func (d *driver) Get(_ context.Context, request *pb.GetRequest) (*pb.GetResponse, error) {
-	store, name, err := d.at(contentName(request.Path))
+func (s *service) Get(_ context.Context, request *pb.GetRequest) (*pb.GetResponse, error) {
+	store, err := s.at(request.Path)
 	if err != nil {
 		return nil, err
 	}
-	file, info, err := store.open(name)
+	file, info, err := store.open(request.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if info.Size > inlineMax {
-		return nil, refuse(pb.StorageError_TOO_LARGE, "%d bytes are too many for Get: use Read", info.Size)
+	if info.Size > mib {
+		return nil, refuse(pb.StorageError_TOO_LARGE, "more than 1 MiB is for Read")
 	}
-	content := make([]byte, info.Size)
-	return &pb.GetResponse{Info: info, Content: content}, readAt(file, content, 0)
+	content, err := readAt(file, 0, info.Size)
+	return &pb.GetResponse{Info: info, Content: content}, err
 }
 
-func (d *driver) Put(_ context.Context, request *pb.PutRequest) (*pb.PutResponse, error) {
-	store, name, err := d.at(contentName(request.Path))
+// readAt reads what a content is known to have there.
+func readAt(file *os.File, offset, length uint64) ([]byte, error) {
+	data := make([]byte, length) // a new one each time: gRPC may still hold the last
+	_, err := file.ReadAt(data, int64(offset))
+	if err == io.EOF {
+		err = refuse(pb.StorageError_CORRUPT, "the content is shorter than its size") // [R5]
+	}
+	return data, err
+}
+
+func (s *service) Put(_ context.Context, request *pb.PutRequest) (*pb.PutResponse, error) {
+	store, err := s.at(request.Path)
 	if err != nil {
 		return nil, err
 	}
-	if len(request.Content) > inlineMax {
-		return nil, refuse(pb.StorageError_TOO_LARGE, "%d bytes are too many for Put: use Write", len(request.Content))
+	if len(request.Content) > mib {
+		return nil, refuse(pb.StorageError_TOO_LARGE, "more than 1 MiB is for a write session")
 	}
-	info, err := store.put(name, request.Content, request.IfAbsent)
+	info, err := store.put(request.Path, request.Content, request.IfAbsent)
 	return &pb.PutResponse{Info: info}, err
 }
 
-func (d *driver) Read(request *pb.ReadRequest, stream grpc.ServerStreamingServer[pb.ReadResponse]) error {
-	return answer(d.read(request, stream), request.Path)
+func (s *service) Read(request *pb.ReadRequest, stream grpc.ServerStreamingServer[pb.ReadResponse]) error {
+	return answer(s.read(request, stream), request.Path)
 }
 
-func (d *driver) read(request *pb.ReadRequest, stream grpc.ServerStreamingServer[pb.ReadResponse]) error {
-	store, name, err := d.at(contentName(request.Path))
+func (s *service) read(request *pb.ReadRequest, stream grpc.ServerStreamingServer[pb.ReadResponse]) error {
+	store, err := s.at(request.Path)
 	if err != nil {
 		return err
 	}
-	file, info, err := store.open(name)
+	file, info, err := store.open(request.Path)
 	if err != nil {
 		return err
 	}
@@ -111,103 +225,180 @@ func (d *driver) read(request *pb.ReadRequest, stream grpc.ServerStreamingServer
 	if request.Length != nil {
 		left = min(left, *request.Length)
 	}
-	offset, message := int64(request.Offset), &pb.ReadResponse{Info: info}
-	for left > 0 || message.Info != nil { // Send waits for a slow reader: no more than a message or two is held for it
-		message.Data = make([]byte, min(left, chunk)) // a new one: gRPC may still hold the last
-		if err := readAt(file, message.Data, offset); err != nil {
+	return send(file, info, request.Offset, request.Offset+left, stream)
+}
+
+// send waits for a slow reader with every message, so that no more than a few are held for it.
+func send(file *os.File, info *pb.Info, offset, end uint64, stream grpc.ServerStreamingServer[pb.ReadResponse]) error {
+	message := &pb.ReadResponse{Info: info} // in the first message, and only there [R1]
+	for message.Info != nil || offset < end {
+		data, err := readAt(file, offset, min(chunk, end-offset))
+		if err != nil {
 			return err
 		}
+		message.Data = data
 		if err := stream.Send(message); err != nil {
 			return err
 		}
-		offset, left = offset+int64(len(message.Data)), left-uint64(len(message.Data))
 		message = &pb.ReadResponse{}
+		offset += uint64(len(data))
 	}
 	return nil
 }
 
-func (d *driver) List(_ context.Context, request *pb.ListRequest) (*pb.ListResponse, error) {
-	store, name, err := d.at(folderName(request.Path))
+func (s *service) List(_ context.Context, request *pb.ListRequest) (*pb.ListResponse, error) {
+	store, err := s.atFolder(request.Path)
 	if err != nil {
 		return nil, err
 	}
 	if request.StartAfter != "" && !isComponent(request.StartAfter) {
-		return nil, refuse(pb.StorageError_PATH_INVALID, "start_after is not a name")
+		return nil, refuse(pb.StorageError_PATH_INVALID, "start_after is not the name of a path component")
 	}
-	limit := int(request.Limit)
-	if limit == 0 || limit > pageMax {
+	limit := min(int(request.Limit), pageMax)
+	if limit == 0 {
 		limit = pageMax
 	}
-	page := &pb.ListResponse{}
-	err = store.list(name, request.StartAfter, func(name string, info *pb.Info) bool {
-		if page.More = len(page.Entries) == limit; !page.More {
-			page.Entries = append(page.Entries, &pb.ListResponse_Entry{Name: name, Info: info})
-		}
-		return !page.More
-	})
-	return page, err
+	entries, more, err := store.list(request.Path, request.StartAfter, limit)
+	return &pb.ListResponse{Entries: entries, More: more}, err
 }
 
-func (d *driver) Walk(request *pb.WalkRequest, stream grpc.ServerStreamingServer[pb.WalkResponse]) error {
-	return answer(d.walk(request, stream), request.Path)
+func (s *service) Walk(request *pb.WalkRequest, stream grpc.ServerStreamingServer[pb.WalkResponse]) error {
+	return answer(s.walk(request, stream), request.Path)
 }
 
-func (d *driver) walk(request *pb.WalkRequest, stream grpc.ServerStreamingServer[pb.WalkResponse]) error {
-	store, name, err := d.at(folderName(request.Path))
+func (s *service) walk(request *pb.WalkRequest, stream grpc.ServerStreamingServer[pb.WalkResponse]) error {
+	store, err := s.atFolder(request.Path)
+	if err == nil && request.StartAfter != "" {
+		err = checkPath(request.StartAfter)
+	}
 	if err != nil {
 		return err
 	}
-	after := ""
-	if request.StartAfter != "" {
-		if _, err := contentName(request.StartAfter); err != nil {
-			return err
-		}
-		var below bool
-		if after, below = strings.CutPrefix(request.StartAfter, strings.TrimSuffix(request.Path, "/")+"/"); !below {
-			return refuse(pb.StorageError_REQUEST_INVALID, "start_after is not below the path to walk")
-		}
-	}
-	message, since := &pb.WalkResponse{}, time.Now()
-	err = store.walk(name, after, func(name string, info *pb.Info) error {
-		message.Entries = append(message.Entries, &pb.WalkResponse_Entry{Path: "/" + name, Info: info})
-		if len(message.Entries) < pageMax && time.Since(since) < time.Second {
-			return stream.Context().Err()
-		}
-		full := message
-		message, since = &pb.WalkResponse{}, time.Now()
-		return stream.Send(full)
+	return store.walk(request.Path, request.StartAfter, func(page []*pb.WalkResponse_Entry) error {
+		return stream.Send(&pb.WalkResponse{Entries: page})
 	})
-	if err == nil && len(message.Entries) > 0 {
-		err = stream.Send(message)
-	}
-	return err
 }
 
-func (d *driver) Move(_ context.Context, request *pb.MoveRequest) (*pb.MoveResponse, error) {
-	store, from, err := d.at(contentName(request.Source))
+func (s *service) Move(_ context.Context, request *pb.MoveRequest) (*pb.MoveResponse, error) {
+	store, err := s.at(request.Source, request.Target)
 	if err != nil {
 		return nil, err
 	}
-	to, err := contentName(request.Target)
-	if err != nil {
-		return nil, err
-	}
-	info, err := store.move(from, to)
+	info, err := store.move(request.Source, request.Target)
 	return &pb.MoveResponse{Info: info}, err
 }
 
-func (d *driver) Delete(_ context.Context, request *pb.DeleteRequest) (*pb.DeleteResponse, error) {
-	store, name, err := d.at(contentName(request.Path))
+func (s *service) Delete(_ context.Context, request *pb.DeleteRequest) (*pb.DeleteResponse, error) {
+	store, err := s.at(request.Path)
 	if err != nil {
 		return nil, err
 	}
-	d.sessions.fence(name, request.Recursive) // lets go of what is staged; a flush finds the rest out
-	return &pb.DeleteResponse{}, store.delete(name, request.Recursive)
+	return &pb.DeleteResponse{}, store.delete(request.Path, request.Recursive)
 }
 
-func (d *driver) RedirectUrl(_ context.Context, request *pb.RedirectUrlRequest) (*pb.RedirectUrlResponse, error) {
-	if _, _, err := d.at(contentName(request.Path)); err != nil {
+func (s *service) RedirectUrl(_ context.Context, request *pb.RedirectUrlRequest) (*pb.RedirectUrlResponse, error) {
+	store, err := s.at(request.Path)
+	if err != nil {
 		return nil, err
 	}
-	return nil, refuse(pb.StorageError_UNSUPPORTED, "files have no URLs")
+	url, err := store.redirectURL(request.Path)
+	return &pb.RedirectUrlResponse{Url: url}, err
+}
+
+func (s *service) Commit(_ context.Context, request *pb.CommitRequest) (*pb.CommitResponse, error) {
+	store, err := s.at(request.Path, request.Target)
+	if err != nil {
+		return nil, err
+	}
+	info, err := store.commit(request.Path, request.Target, request.Size, request.IfAbsent)
+	return &pb.CommitResponse{Info: info}, err
+}
+
+type writeStream = grpc.BidiStreamingServer[pb.WriteRequest, pb.WriteResponse]
+
+func (s *service) Write(stream writeStream) error {
+	if err := stream.SendHeader(nil); err != nil { // some callers wait for it before they send the first message
+		return err
+	}
+	first, err := stream.Recv()
+	if err == io.EOF {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	open := first.GetOpen()
+	if open == nil {
+		return answer(refuse(pb.StorageError_REQUEST_INVALID, "the first message of a write stream is open"), "")
+	}
+	return answer(s.write(open, stream), open.Path)
+}
+
+func (s *service) write(open *pb.WriteRequest_Open, stream writeStream) error {
+	store, err := s.at(open.Path, cmp.Or(open.Target, open.Path)) // the target is a hint, of no use here [W6]
+	if err != nil {
+		return err
+	}
+	session, err := store.openSession(open.Path, open.Offset)
+	if err != nil {
+		return err
+	}
+	defer store.close(session)
+	if err := stream.Send(&pb.WriteResponse{Persisted: open.Offset}); err != nil {
+		return err
+	}
+	replies, end := make(chan *pb.WriteResponse), make(chan error, 1)
+	go func() { end <- receive(stream, store, session, replies) }()
+	for {
+		select {
+		case <-session.fenced: // also while no message comes [W2]
+			return session.check()
+		case err := <-end:
+			return err
+		case reply := <-replies:
+			if err := stream.Send(reply); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive takes one message at a time: what is not taken stays in the caller's window, which makes it wait [W7].
+func receive(stream writeStream, store *store, session *session, replies chan<- *pb.WriteResponse) error {
+	for silent := 0; ; {
+		message, err := stream.Recv()
+		if err == io.EOF { // which means nothing [G10]
+			return nil
+		} else if err != nil {
+			return err
+		}
+		isFlush, err := handle(message, store, session)
+		if err != nil {
+			return err
+		}
+		if silent += len(message.GetData()); !isFlush && silent < acknowledgeEvery {
+			continue
+		}
+		silent = 0
+		select {
+		case replies <- &pb.WriteResponse{Persisted: session.size, Flushed: isFlush}:
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
+}
+
+func handle(message *pb.WriteRequest, store *store, session *session) (isFlush bool, err error) {
+	switch kind := message.Kind.(type) {
+	case *pb.WriteRequest_Open_:
+		return false, refuse(pb.StorageError_REQUEST_INVALID, "a write stream is opened once")
+	case *pb.WriteRequest_Data:
+		if len(kind.Data) > mib {
+			return false, refuse(pb.StorageError_REQUEST_INVALID, "a message carries at most 1 MiB")
+		}
+		return false, session.append(kind.Data)
+	case *pb.WriteRequest_Flush_:
+		return true, store.flush(session)
+	default: // of a newer contract, and passed over [C2]
+		return false, nil
+	}
 }

@@ -1,11 +1,11 @@
-"""Errors: how every failed call tells its reason (section 6 of the contract).
+"""Errors: how a failed call tells its reason (section 6 of the contract).
 
-A vendor keeps this module, and adds what its own back end raises to `refusal`.
+A vendor keeps this file, and adds to `explain` what its own back end raises.
 """
 
 import errno
-import os
-from typing import Any
+import sqlite3
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
@@ -37,55 +37,50 @@ CODES = {
     StorageError.INTERNAL: grpc.StatusCode.INTERNAL,
 }
 
-# What the operating system's errors mean. That nothing is there is said by the store itself and never taken from here:
-# a fault of the back end must not be reported as NOT_FOUND [E2].
-REASONS = {
-    errno.ENOTDIR: StorageError.PATH_CONFLICT,
-    errno.EISDIR: StorageError.PATH_CONFLICT,
-    errno.ENOTEMPTY: StorageError.PATH_CONFLICT,
-    errno.EEXIST: StorageError.ALREADY_EXISTS,
+# What the back end's errors mean; any other is UNAVAILABLE. That nothing is there is said by the store alone, since a
+# fault of the back end must not be reported as NOT_FOUND [E2].
+OF_FILES = {
     errno.ENOSPC: StorageError.NO_SPACE,
     errno.EDQUOT: StorageError.NO_SPACE,
     errno.EFBIG: StorageError.TOO_LARGE,
+    errno.EROFS: StorageError.READ_ONLY,
     errno.EACCES: StorageError.ACCESS_DENIED,
     errno.EPERM: StorageError.ACCESS_DENIED,
-    errno.ELOOP: StorageError.ACCESS_DENIED,
-    errno.EROFS: StorageError.READ_ONLY,
-    errno.ENOENT: StorageError.UNAVAILABLE,
-    errno.EMFILE: StorageError.UNAVAILABLE,
-    errno.ENFILE: StorageError.UNAVAILABLE,
-    errno.ENOMEM: StorageError.UNAVAILABLE,
-    errno.ESTALE: StorageError.UNAVAILABLE,
-    errno.ETIMEDOUT: StorageError.UNAVAILABLE,
+}
+OF_SQLITE = {
+    sqlite3.SQLITE_FULL: StorageError.NO_SPACE,
+    sqlite3.SQLITE_READONLY: StorageError.READ_ONLY,
+    sqlite3.SQLITE_CORRUPT: StorageError.CORRUPT,
+    sqlite3.SQLITE_NOTADB: StorageError.CORRUPT,
 }
 
 
 class Refusal(Exception):
-    """The answer of a call that fails. The message must show neither secrets nor paths of the host [E1]."""
+    """The answer of a call that fails. Its message shows neither secrets nor paths of the host [E1]."""
 
     def __init__(self, reason: StorageError.Reason, message: str, **details: Any) -> None:
         super().__init__(message)
-        self.error = StorageError(reason=reason, **details)
+        # Where the back end does not answer, a change may have happened all the same.
+        self.error = StorageError(reason=reason, may_have_happened=reason == StorageError.UNAVAILABLE, **details)
 
 
-def refusal(problem: Exception, mutates: bool) -> Refusal:
+def explain(problem: Exception) -> Refusal:
     """What a call answers that met `problem`."""
     if isinstance(problem, Refusal):
         return problem
-    if not isinstance(problem, OSError) or problem.errno is None:
-        return Refusal(StorageError.INTERNAL, "the driver has a fault, which its log tells")
-    reason = REASONS.get(problem.errno, StorageError.INTERNAL)
-    refused = Refusal(reason, f"the file system says: {os.strerror(problem.errno)}")
-    refused.error.may_have_happened = mutates and reason == StorageError.UNAVAILABLE
-    return refused
+    if isinstance(problem, OSError):
+        reason = OF_FILES.get(problem.errno or 0, StorageError.UNAVAILABLE)
+        return Refusal(reason, f"the file system says: {problem.strerror}")
+    if isinstance(problem, sqlite3.DatabaseError) and hasattr(problem, "sqlite_errorcode"):
+        reason = OF_SQLITE.get(problem.sqlite_errorcode & 0xFF, StorageError.UNAVAILABLE)  # the low byte is the kind
+        return Refusal(reason, f"the index says: {problem}")
+    return Refusal(StorageError.INTERNAL, "the driver has a fault, which its log tells")
 
 
-async def abort(context: grpc.aio.ServicerContext, refused: Refusal, path: str) -> None:
+def abort(context: grpc.ServicerContext, refusal: Refusal, path: str) -> NoReturn:
     """Ends the call with the status that carries exactly one StorageError."""
-    # The path as sent, but no longer than any path can be: it travels in a header, and those are limited.
-    refused.error.path = path[:1024]
-    details = any_pb2.Any()
-    details.Pack(refused.error)
-    code = CODES[refused.error.reason]
-    status = rpc_status.to_status(status_pb2.Status(code=code.value[0], message=str(refused), details=[details]))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    refusal.error.path = path[:1024]  # as sent, but it travels in a header, and those are limited
+    detail = any_pb2.Any()
+    detail.Pack(refusal.error)
+    status = status_pb2.Status(code=CODES[refusal.error.reason].value[0], message=str(refusal), details=[detail])
+    context.abort_with_status(rpc_status.to_status(status))

@@ -1,294 +1,246 @@
-"""The StorageDriver service: each call checked, handed to the store, and its answer put on the wire.
+"""The StorageDriver service: each call checked, handed to the store, and its answer put on the wire (section 7).
 
-A vendor keeps this module. The store is plain blocking code. It runs in threads, and no thread is held by a caller: a
-stream that nobody reads, or that sends nothing, is a waiting coroutine, so any number of them leaves the others
-alone [G9].
+A vendor keeps this file. Each call has a thread of the server, and may block in it.
 """
 
-import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import grpc
 
-from errors import Refusal, abort, refusal
-from paths import PAGE_MAX, check, check_name, check_start, walk
-from sessions import Turn, Turns, Writer
+from errors import Refusal, abort, explain
 from storagedriver.v1alpha1 import storage_driver_pb2 as pb
 from storagedriver.v1alpha1.storage_driver_pb2 import StorageError
 from storagedriver.v1alpha1.storage_driver_pb2_grpc import StorageDriverServicer
-from store import Content, FolderStore
+from store import Session, Store
 
 MIB = 1 << 20
 CHUNK = 128 << 10
-# The contract asks for an acknowledgement eight times less often [W3]; the registry keeps the bytes until it has one.
+PAGE_MAX = 1000
+PATH_MAX = 1024
+NAME = re.compile(r"(?!\.\.?(?:/|\Z))[A-Za-z0-9._-]{1,255}")
+PATH = re.compile(rf"(?:/{NAME.pattern})+")
+# The contract asks for an acknowledgement every 4 MiB [W3]; the registry keeps the bytes until it has one.
 ACKNOWLEDGE_EVERY = 512 << 10
-THREADS = 32
-
-Context: TypeAlias = grpc.aio.ServicerContext
 log = logging.getLogger(__name__)
 
 
-def call(mutates: bool = False) -> Callable[[Any], Any]:
-    """Makes a method the handler of a call: whatever it raises is told in the one form of section 6."""
+@contextmanager
+def told(context: grpc.ServicerContext, path: str) -> Iterator[None]:
+    """Tells what goes wrong in the one form of section 6."""
+    try:
+        yield
+    except Exception as problem:
+        refusal = explain(problem)
+        if refusal.error.reason == StorageError.INTERNAL:
+            log.exception("a call failed")
+        abort(context, refusal, path)
 
-    def decorate(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        @functools.wraps(method)
-        async def handler(self: "Service", request: Any, context: Context) -> Any:
-            self.in_flight += 1
-            try:
-                if self.is_stopping:
-                    raise Refusal(StorageError.UNAVAILABLE, "the driver is stopping")
-                return await method(self, request, context)
-            except grpc.aio.InternalError:
-                return None  # an answer could not be sent: the caller is gone, and there is nobody to tell [G7]
-            except Exception as problem:
-                refused = refusal(problem, mutates)
-                if refused.error.reason == StorageError.INTERNAL:
-                    log.exception("%s failed", method.__name__)
-                path = getattr(request, "path", "") or getattr(request, "source", "") or refused.error.path
-                await abort(context, refused, path)
-            finally:
-                self.in_flight -= 1
 
-        return handler
+def call(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a method the handler of a call."""
 
-    return decorate
+    @functools.wraps(method)
+    def handler(self: "Service", request: Any, context: grpc.ServicerContext) -> Any:
+        with told(context, getattr(request, "path", "") or getattr(request, "source", "")):
+            return method(self, request)
+
+    return handler
+
+
+def stream(method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Makes a method the handler of a call that answers with a stream."""
+
+    @functools.wraps(method)
+    def handler(self: "Service", request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        with told(context, request.path):
+            yield from method(self, request)
+
+    return handler
+
+
+def check(path: str, or_root: bool = False) -> str:
+    """The path, which may then be trusted [N1] [N2]."""
+    if (len(path) > PATH_MAX or not PATH.fullmatch(path)) and not (or_root and path == "/"):
+        raise Refusal(StorageError.PATH_INVALID, "this is no path of content")
+    return path
+
+
+def read(file: IO[bytes], offset: int, length: int) -> bytes:
+    """What a content is known to have there."""
+    data = os.pread(file.fileno(), length, offset)
+    if len(data) < length:
+        raise Refusal(StorageError.CORRUPT, "the content is shorter than its size")  # [R5]
+    return data
 
 
 class Service(StorageDriverServicer):
-    def __init__(self, descriptors: int) -> None:
-        self.in_flight = 0
-        self.is_stopping = False
-        self._store: FolderStore | None = None
-        self._accepted: list[dict[str, str]] = []
-        self._configuring = asyncio.Lock()
-        self._turns = Turns()
-        self._threads = ThreadPoolExecutor(THREADS)
-        # Each stream has a file open. Beyond what the process may open they wait, and never fail [G9].
-        self._streams = asyncio.Semaphore(descriptors)
+    def __init__(self) -> None:
+        self._opened: Store | None = None
+        self._parameters: dict[str, str] = {}
+        self._configuring = threading.Lock()
 
-    async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs what blocks. A thread cannot be cancelled, so a cancelled caller waits for it: whatever it holds, a turn
-        or an open file, is not given up under the hands of the thread."""
-        work = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait({work})
-            raise
-
-    async def is_usable(self) -> bool:
-        """Whether the back end answers, for the health of the store [P2]."""
-        try:
-            await asyncio.wait_for(self.in_thread(self._opened().probe), timeout=5)
-        except (TimeoutError, Refusal, OSError):
-            return False
-        return True
-
-    def _opened(self) -> FolderStore:
-        if self._store is None:
+    @property
+    def store(self) -> Store:
+        if self._opened is None:
             raise Refusal(StorageError.NOT_CONFIGURED, "the driver waits for Configure")  # [K1]
-        return self._store
+        return self._opened
 
-    async def configure(self, parameters: dict[str, str], by_operator: bool = False) -> pb.Capabilities:
-        async with self._configuring:
-            if self._store is None:
-                self._store = await self.in_thread(FolderStore, parameters)
-                self._accepted = [parameters, {}] if by_operator else [parameters]  # [K1]
-            elif parameters not in self._accepted:
+    def is_usable(self) -> bool:
+        return self._opened is not None and self._opened.is_usable()
+
+    @call
+    def Configure(self, request: pb.ConfigureRequest) -> pb.ConfigureResponse:
+        parameters = dict(request.parameters)
+        with self._configuring:
+            if self._opened is None:
+                self._opened, self._parameters = self._open(**parameters), parameters
+            elif parameters != self._parameters:
                 raise Refusal(StorageError.CONFIG_INVALID, "the driver is configured, and with other parameters")
-            return self._store.capabilities
-
-    @call()
-    async def Configure(self, request: pb.ConfigureRequest, context: Context) -> pb.ConfigureResponse:
-        # Shielded: a caller that goes away must not leave a store that is open and that nobody knows.
-        capabilities = await asyncio.shield(self.configure(dict(request.parameters)))
-        return pb.ConfigureResponse(capabilities=capabilities)
-
-    @call()
-    async def Stat(self, request: pb.StatRequest, context: Context) -> pb.StatResponse:
-        store = self._opened()
-        return pb.StatResponse(info=await self.in_thread(store.stat, check(request.path)))
-
-    @call()
-    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
-        store = self._opened()
-        return await self.in_thread(self._get, store, check(request.path))
+        return pb.ConfigureResponse(capabilities=self._opened.capabilities)
 
     @staticmethod
-    def _get(store: FolderStore, path: str) -> pb.GetResponse:
-        with store.open_content(path) as content:
-            if content.info.size > MIB:
-                raise Refusal(StorageError.TOO_LARGE, "more than 1 MiB is for Read")
-            return pb.GetResponse(info=content.info, content=content.read(0, content.info.size))
+    def _open(rootdirectory: str = "", **unknown: str) -> Store:
+        if unknown:  # their values may be secrets
+            raise Refusal(StorageError.CONFIG_INVALID, f"there is no parameter {', '.join(unknown)}"[:1000])
+        if not os.path.isabs(rootdirectory):
+            raise Refusal(StorageError.CONFIG_INVALID, "the parameter rootdirectory is not an absolute path")
+        return Store(rootdirectory)
 
-    @call(mutates=True)
-    async def Put(self, request: pb.PutRequest, context: Context) -> pb.PutResponse:
-        store = self._opened()
-        check(request.path)
-        self._check_if_absent(request.if_absent)
+    @call
+    def Stat(self, request: pb.StatRequest) -> pb.StatResponse:
+        return pb.StatResponse(info=self.store.stat(check(request.path)))
+
+    @call
+    def Get(self, request: pb.GetRequest) -> pb.GetResponse:
+        info, file = self.store.open(check(request.path))
+        with file:
+            if info.size > MIB:
+                raise Refusal(StorageError.TOO_LARGE, "more than 1 MiB is for Read")
+            return pb.GetResponse(info=info, content=read(file, 0, info.size))
+
+    @call
+    def Put(self, request: pb.PutRequest) -> pb.PutResponse:
+        store, path = self.store, check(request.path)
         if len(request.content) > MIB:
             raise Refusal(StorageError.TOO_LARGE, "more than 1 MiB is for a write session")
-        info = await self.in_thread(store.put, request.path, request.content, request.if_absent)
-        return pb.PutResponse(info=info)
+        return pb.PutResponse(info=store.put(path, request.content, request.if_absent))
 
-    def _check_if_absent(self, wanted: bool) -> None:
-        if wanted and not self._opened().capabilities.if_absent:
-            raise Refusal(StorageError.UNSUPPORTED, "this store does not offer if_absent")  # [C1]
+    @stream
+    def Read(self, request: pb.ReadRequest) -> Iterator[pb.ReadResponse]:
+        info, file = self.store.open(check(request.path))
+        with file:
+            if request.if_version not in ("", info.version):
+                raise Refusal(StorageError.VERSION_MISMATCH, "the content is of another version")
+            offset = request.offset
+            if offset > info.size:
+                raise Refusal(StorageError.OFFSET_INVALID, "the offset is beyond the end", persisted=info.size)
+            end = min(info.size, offset + request.length) if request.HasField("length") else info.size
+            message = pb.ReadResponse(info=info)  # in the first message, and only there [R1]
+            while message.HasField("info") or offset < end:
+                message.data = read(file, offset, min(CHUNK, end - offset))
+                offset += len(message.data)
+                yield message  # the server asks for the next when the caller has room for it
+                message = pb.ReadResponse()
 
-    @call()
-    async def Read(self, request: pb.ReadRequest, context: Context) -> None:
-        store = self._opened()
-        check(request.path)
-        async with self._streams:
-            with await self.in_thread(store.open_content, request.path) as content:
-                await self._send(content, request, context)
-
-    async def _send(self, content: Content, request: pb.ReadRequest, context: Context) -> None:
-        info, offset = content.info, request.offset
-        if request.if_version and request.if_version != info.version:
-            raise Refusal(StorageError.VERSION_MISMATCH, "the content is of another version")
-        if offset > info.size:
-            raise Refusal(StorageError.OFFSET_INVALID, "the offset is beyond the end", persisted=info.size)
-        end = min(info.size, offset + request.length) if request.HasField("length") else info.size
-        message = pb.ReadResponse(info=info)  # in the first message, and only there [R1]
-        while True:
-            message.data = await self.in_thread(content.read, offset, min(CHUNK, end - offset))
-            offset += len(message.data)
-            await context.write(message)  # waits while the caller does not read
-            if offset == end:
-                return
-            message = pb.ReadResponse()
-
-    @call()
-    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
-        store = self._opened()
-        path, start_after = check(request.path, or_root=True), check_name(request.start_after)
+    @call
+    def List(self, request: pb.ListRequest) -> pb.ListResponse:
+        store, path = self.store, check(request.path, or_root=True)
+        if request.start_after and not NAME.fullmatch(request.start_after):
+            raise Refusal(StorageError.PATH_INVALID, "start_after is not the name of a path component")
         limit = min(request.limit or PAGE_MAX, PAGE_MAX)
-        entries, more = await self.in_thread(store.page, path, start_after, limit)
-        return pb.ListResponse(entries=entries, more=more)
+        entries = list(islice(store.children(path, request.start_after), limit + 1))
+        return pb.ListResponse(entries=entries[:limit], more=len(entries) > limit)
 
-    @call()
-    async def Walk(self, request: pb.WalkRequest, context: Context) -> None:
-        store = self._opened()
-        path = check(request.path, or_root=True)
-        walked = walk(store, path, check_start(request.start_after, path))
-        while entries := await self.in_thread(lambda: list(islice(walked, PAGE_MAX))):
-            await context.write(pb.WalkResponse(entries=entries))
+    @stream
+    def Walk(self, request: pb.WalkRequest) -> Iterator[pb.WalkResponse]:
+        store, path = self.store, check(request.path, or_root=True)
+        if request.start_after:
+            check(request.start_after)
+        for entries in store.walk(path, request.start_after):
+            yield pb.WalkResponse(entries=entries)
 
-    @call(mutates=True)
-    async def Move(self, request: pb.MoveRequest, context: Context) -> pb.MoveResponse:
-        store = self._opened()
-        info = await self.in_thread(store.move, check(request.source), check(request.target))
-        return pb.MoveResponse(info=info)
+    @call
+    def Move(self, request: pb.MoveRequest) -> pb.MoveResponse:
+        return pb.MoveResponse(info=self.store.move(check(request.source), check(request.target)))
 
-    @call(mutates=True)
-    async def Delete(self, request: pb.DeleteRequest, context: Context) -> pb.DeleteResponse:
-        store = self._opened()
-        check(request.path)
-        await asyncio.shield(self._delete(store, request.path, request.recursive))
+    @call
+    def Delete(self, request: pb.DeleteRequest) -> pb.DeleteResponse:
+        self.store.delete(check(request.path), request.recursive)
         return pb.DeleteResponse()
 
-    async def _delete(self, store: FolderStore, path: str, recursive: bool) -> None:
-        if recursive:
-            await self._turns.fence_below(path)
-        turn = self._turns.at(path)
-        async with turn.lock:
-            await self.in_thread(store.delete, path, recursive)
-            turn.pass_to(None)
+    @call
+    def RedirectUrl(self, request: pb.RedirectUrlRequest) -> pb.RedirectUrlResponse:
+        return pb.RedirectUrlResponse(url=self.store.redirect_url(check(request.path)))
 
-    @call()
-    async def RedirectUrl(self, request: pb.RedirectUrlRequest, context: Context) -> pb.RedirectUrlResponse:
-        self._opened()
-        raise Refusal(StorageError.UNSUPPORTED, "this store gives no URLs")
+    @call
+    def Commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
+        store, path, target = self.store, check(request.path), check(request.target)
+        return pb.CommitResponse(info=store.commit(path, target, request.size, request.if_absent))
 
-    @call(mutates=True)
-    async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
-        store = self._opened()
-        check(request.path)
-        check(request.target)
-        self._check_if_absent(request.if_absent)
-        return pb.CommitResponse(info=await asyncio.shield(self._commit(store, request)))
-
-    async def _commit(self, store: FolderStore, request: pb.CommitRequest) -> pb.Info:
-        """Shielded to its end: the file of the session becomes content, so its writer must be fenced with it [O2]."""
-        turn = self._turns.at(request.path)
-        async with turn.lock:
-            terms = request.path, request.target, request.size, request.if_absent
-            info = await self.in_thread(store.commit, *terms)
-            turn.pass_to(None)
-            return info
-
-    @call(mutates=True)
-    async def Write(self, _requests: Any, context: Context) -> None:
-        self._opened()
+    def Write(self, requests: Iterator[pb.WriteRequest], context: grpc.ServicerContext) -> Iterator[pb.WriteResponse]:
         # gRPC for Python keeps the headers back until the first answer; some callers wait for them before they send.
-        await context.send_initial_metadata(())
-        first = await context.read()
-        if first is grpc.aio.EOF:
-            return
-        if first.WhichOneof("kind") != "open":
+        context.send_initial_metadata(())
+        first = next(requests, None)
+        if first is not None:
+            with told(context, first.open.path):
+                yield from self._write(first, requests)
+
+    def _write(self, first: pb.WriteRequest, requests: Iterator[pb.WriteRequest]) -> Iterator[pb.WriteResponse]:
+        store, opening = self.store, first.open
+        if not first.HasField("open"):
             raise Refusal(StorageError.REQUEST_INVALID, "the first message of a write stream is open")
+        check(opening.target or opening.path)  # the target is a hint, of no use here [W6]
+        inbox: Inbox = queue.Queue(maxsize=1)
+        session = store.open_session(check(opening.path), opening.offset, lambda: wake(inbox))
         try:
-            async with self._streams:
-                await self._write(first.open, context)
-        except (Refusal, OSError) as problem:
-            refused = refusal(problem, mutates=True)
-            refused.error.path = first.open.path
-            raise refused from problem
-
-    async def _write(self, opening: pb.WriteRequest.Open, context: Context) -> None:
-        check(opening.path)
-        if opening.target:
-            check(opening.target)
-        turn = self._turns.at(opening.path)
-        # Shielded: once the store has opened the session for this stream the older ones must be fenced.
-        writer = await asyncio.shield(self._open(turn, opening))
-        # The fence falls also while the stream is idle, so the two are waited for together [W2].
-        serving = asyncio.ensure_future(self._serve(turn, writer, opening.offset, context))
-        fenced = asyncio.ensure_future(writer.fenced.wait())
-        try:
-            await asyncio.wait({serving, fenced}, return_when=asyncio.FIRST_COMPLETED)
-            if fenced.done():
-                turn.session_of(writer)
-            await serving
+            yield pb.WriteResponse(persisted=opening.offset)
+            threading.Thread(target=receive, args=(requests, session, inbox), daemon=True).start()
+            yield from self._serve(store, session, inbox)
+            session.check()
         finally:
-            # However the stream ended, it means nothing: the session stays as it is [G10].
-            serving.cancel()
-            fenced.cancel()
-            await asyncio.wait({serving})
-            async with turn.lock:
-                if turn.writer is writer:
-                    turn.pass_to(None)
+            session.close()
+            with suppress(queue.Empty):
+                inbox.get_nowait()  # lets the thread go on, and find the session closed
 
-    async def _open(self, turn: Turn, opening: pb.WriteRequest.Open) -> Writer:
-        async with turn.lock:
-            terms = opening.path, opening.offset, opening.target
-            writer = Writer(await self.in_thread(self._opened().open_session, *terms))
-            turn.pass_to(writer)
-            return writer
-
-    async def _serve(self, turn: Turn, writer: Writer, persisted: int, context: Context) -> None:
-        await context.write(pb.WriteResponse(persisted=persisted))
+    def _serve(self, store: Store, session: Session, inbox: "Inbox") -> Iterator[pb.WriteResponse]:
         silent = 0
-        while (message := await context.read()) is not grpc.aio.EOF:
-            kind = message.WhichOneof("kind")
-            if kind == "open":
-                raise Refusal(StorageError.REQUEST_INVALID, "a write stream is opened once")
-            if len(message.data) > MIB:
-                raise Refusal(StorageError.REQUEST_INVALID, "a message carries at most 1 MiB")
-            async with turn.lock:
-                session = turn.session_of(writer)
-                if kind == "data":
-                    persisted = await self.in_thread(session.append, message.data)
-                elif kind == "flush":
-                    persisted = await self.in_thread(session.flush)
+        for message in iter(inbox.get, None):
+            if message.HasField("open") or len(message.data) > MIB:
+                raise Refusal(StorageError.REQUEST_INVALID, "after open come flush, and data of at most 1 MiB")
+            session.append(message.data)
             silent += len(message.data)
-            if kind == "flush" or silent >= ACKNOWLEDGE_EVERY:
-                await context.write(pb.WriteResponse(persisted=persisted, flushed=kind == "flush"))
+            flushed = message.HasField("flush")
+            if flushed:
+                store.flush(session)
+            if flushed or silent >= ACKNOWLEDGE_EVERY:
+                yield pb.WriteResponse(persisted=session.size(), flushed=flushed)
                 silent = 0
+
+
+# The next message of a write stream: what is beyond it stays in the caller's window, which makes it wait [W7]. None is
+# the end of the stream, or wakes its handler.
+Inbox: TypeAlias = "queue.Queue[pb.WriteRequest | None]"
+
+
+def receive(requests: Iterator[pb.WriteRequest], session: Session, inbox: Inbox) -> None:
+    with suppress(Exception):  # gRPC says so when the caller is gone, which means nothing [G10]
+        for message in requests:
+            inbox.put(message)
+            if session.is_fenced:
+                return
+    inbox.put(None)
+
+
+def wake(inbox: Inbox) -> None:
+    """Lets a handler see that it is fenced, also while no message comes [W2]."""
+    with suppress(queue.Full):  # then it is not waiting
+        inbox.put_nowait(None)
