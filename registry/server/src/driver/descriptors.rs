@@ -26,8 +26,11 @@ use super::session_file::SessionFile;
 use super::settings::Endpoint;
 use super::stream::optional;
 
-/// How long an answer may take.
+/// How long an answer may take, before the content is asked for by a call.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a session. A driver that stands still may answer late what was given up here, and would fence the stream that
+/// was opened instead: so it is waited for until it answers or its process has ended.
+const SESSION_PATIENCE: Duration = Duration::from_secs(60);
 /// Connections kept for later requests.
 const IDLE_MAX: usize = 16;
 const NOBODY: u64 = u64::MAX;
@@ -97,7 +100,8 @@ impl Descriptors {
         if self.socket.is_none() || self.distrusted.load(Ordering::Relaxed) == restarts {
             return Ok(None);
         }
-        let Some(packet) = self.ask(&request.encode_to_vec()).await else { return Ok(None) };
+        let patience = if request.open.is_some() { SESSION_PATIENCE } else { PATIENCE };
+        let Some(packet) = self.ask(&request.encode_to_vec(), patience).await else { return Ok(None) };
         match understand(packet).and_then(|(kind, file)| believe(kind, file)) {
             Ok(file) => Ok(Some(file)),
             Err(fault) if fault.kind == DriverErrorKind::Protocol => {
@@ -110,11 +114,11 @@ impl Descriptors {
     }
 
     /// The answer, from a connection used before or from a new one: a process that has ended took its connections along.
-    async fn ask(&self, request: &[u8]) -> Option<Packet> {
+    async fn ask(&self, request: &[u8], patience: Duration) -> Option<Packet> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         for _ in 0..2 {
             let connection = idle.take().map_or_else(|| self.connect(), Ok).ok()?;
-            if let Ok(Some(packet)) = timeout(PATIENCE, connection.exchange(request)).await.ok()? {
+            if let Ok(Some(packet)) = timeout(patience, connection.exchange(request)).await.ok()? {
                 self.keep(connection);
                 return Some(packet);
             }
