@@ -64,7 +64,7 @@ impl Locked {
         }
         self.set([0; MARK_LENGTH].into()).map_err(writing)?;
         work().inspect_err(|_| {
-            // A mark that cannot be given back leaves the writers Error::fenced, and the session to the next who opens it.
+            // A mark that cannot be given back leaves the writers fenced, and the session to the next who opens it.
             let _ = self.set(mark);
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use driver_testsuite::{Running, content, reason};
+use driver_testsuite::{Running, Session, content, reason};
 use storagedriver_proto::v1alpha1::storage_error::Reason;
 
 use crate::server::{Failure, Quirks, Server};
@@ -80,6 +80,14 @@ async fn a_commit_is_repeated_wherever_it_broke_off() {
     }
 }
 
+/// Writes what `wanted` has from `offset` on, and publishes all of it.
+async fn finish(driver: &Running, mut session: Session, wanted: &[u8], offset: usize) {
+    session.data(&wanted[offset..]).await;
+    session.flush().await.unwrap();
+    driver.commit("/up/data", "/target", wanted.len() as u64).await.unwrap();
+    assert_eq!(driver.content("/target").await.unwrap(), wanted);
+}
+
 #[tokio::test]
 async fn a_session_is_opened_again_wherever_that_broke_off() {
     let server = Server::start();
@@ -92,11 +100,7 @@ async fn a_session_is_opened_again_wherever_that_broke_off() {
         prepare,
         async |()| open().await,
         async |()| {
-            let mut session = open().await.unwrap();
-            session.data(&wanted[PART..]).await;
-            session.flush().await.unwrap();
-            driver.commit("/up/data", "/target", wanted.len() as u64).await.unwrap();
-            assert_eq!(driver.content("/target").await.unwrap(), wanted);
+            finish(&driver, open().await.unwrap(), &wanted, PART).await;
             drained(&driver, &server, "/target").await;
         },
     )
@@ -110,17 +114,14 @@ async fn what_was_flushed_stays_wherever_a_write_broke_off() {
     let wanted = content(1, 5 * PART);
     let prepare = async || driver.stage("/up/data", &wanted[..4 * PART]).await.unwrap();
     let rest = &wanted[4 * PART..];
-    let write = async |session: &mut driver_testsuite::Session| {
+    let write = async |session: &mut Session| {
         session.data(rest).await;
         session.flush().await
     };
     break_off(&server, prepare, write, async |session| {
         drop(session);
-        let mut session = driver.open("/up/data", 4 * PART as u64).await.unwrap();
-        session.data(rest).await;
-        session.flush().await.unwrap();
-        driver.commit("/up/data", "/target", wanted.len() as u64).await.unwrap();
-        assert_eq!(driver.content("/target").await.unwrap(), wanted);
+        let again = driver.open("/up/data", 4 * PART as u64).await.unwrap();
+        finish(&driver, again, &wanted, 4 * PART).await;
         drained(&driver, &server, "/target").await;
     })
     .await;

@@ -28,8 +28,8 @@ use super::stream::optional;
 
 /// How long an answer may take, before the content is asked for by a call.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for a session. A driver that stands still may answer late what was given up here, and would fence the stream that
-/// was opened instead: so it is waited for until it answers or its process has ended.
+/// The same for a session. A driver that stands still may answer late what was given up here, and would fence the
+/// stream that was opened instead: so it is waited for until it answers or its process has ended.
 const SESSION_PATIENCE: Duration = Duration::from_secs(60);
 /// Connections kept for later requests.
 const IDLE_MAX: usize = 16;

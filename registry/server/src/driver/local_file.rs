@@ -29,18 +29,9 @@ pub(crate) struct LocalFile {
 impl LocalFile {
     /// Takes what a driver handed over for the content at `path`, if it is what was promised.
     pub(super) fn believe(file: OwnedFd, path: &Path, size: u64) -> Result<Self, Fault> {
-        let unlike = |what: String| Fault::nonsense(format!("the descriptor of {path} is {what}"));
-        let stat = fstat(&file).map_err(|problem| unlike(problem.to_string()))?;
-        let flags = fcntl_getfl(&file).map_err(|problem| unlike(problem.to_string()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(unlike("no regular file".to_owned()));
-        }
-        if u64::try_from(stat.st_size) != Ok(size) {
-            return Err(unlike(format!("a file of {} bytes, where {size} were told", stat.st_size)));
-        }
         // Read only is the absence of both other modes.
-        if flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::PATH) {
-            return Err(unlike("not open for reading only".to_owned()));
+        if flags_of(&file, path, size)?.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::PATH) {
+            return Err(Fault::nonsense(format!("the descriptor of {path} is not open for reading only")));
         }
         Ok(LocalFile { file: Arc::new(file), path: path.clone(), size })
     }
@@ -98,6 +89,19 @@ impl LocalFile {
     fn shortened(&self) -> Fault {
         Fault::found(DriverErrorKind::Corrupt, format!("the file has fewer than its {} bytes", self.size))
     }
+}
+
+/// How a descriptor is open that came for `path`, if it is that of a regular file of `size` bytes.
+pub(super) fn flags_of(file: &OwnedFd, path: &Path, size: u64) -> Result<OFlags, Fault> {
+    let unlike = |what: String| Fault::nonsense(format!("the descriptor of {path} is {what}"));
+    let stat = fstat(file).map_err(|problem| unlike(problem.to_string()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(unlike("no regular file".to_owned()));
+    }
+    if u64::try_from(stat.st_size) != Ok(size) {
+        return Err(unlike(format!("a file of {} bytes, where {size} were told", stat.st_size)));
+    }
+    fcntl_getfl(file).map_err(|problem| unlike(problem.to_string()))
 }
 
 impl AsFd for LocalFile {

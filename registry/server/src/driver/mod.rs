@@ -15,7 +15,7 @@
 //!     ├─► standing                                what may be remembered
 //!     ├─► read, walk        ─► stream             what goes on when a driver dies
 //!     ├─► descriptors ─► packets, local_file      open files instead of bytes
-//!     └─► write ─┬─► session_file             files of sessions instead of streams
+//!     └─► write ─┬─► session_file                 files of sessions instead of streams
 //!                └─► session_stream ─► replay, budget, write_stream
 //! ```
 

@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{Advice, FileType, OFlags, fadvise, fcntl_getfl, fdatasync, fstat};
+use rustix::fs::{Advice, OFlags, fadvise, fdatasync, fstat};
 use rustix::io::{Errno, pwrite, retry_on_intr};
 use storagedriver_proto::Path;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::client::DriverClient;
 use super::error::{DriverError, DriverErrorKind, Fault};
+use super::local_file::flags_of;
 
 /// The kernel is asked to begin writing to the disk in steps of this size, so that little is left to wait for at a flush.
 const WRITEBACK: u64 = 8 << 20;
@@ -34,18 +35,10 @@ pub(crate) struct SessionFile {
 impl SessionFile {
     /// Takes what a driver handed out for the session at `path`, opened at `offset`, if it is what was promised.
     pub(super) fn believe(file: OwnedFd, client: &DriverClient, path: &Path, offset: u64) -> Result<Self, Fault> {
-        let unlike = |what: String| Fault::nonsense(format!("the file of the session {path} is {what}"));
-        let stat = fstat(&file).map_err(|problem| unlike(problem.to_string()))?;
-        let flags = fcntl_getfl(&file).map_err(|problem| unlike(problem.to_string()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(unlike("no regular file".to_owned()));
-        }
-        if u64::try_from(stat.st_size) != Ok(offset) {
-            return Err(unlike(format!("of {} bytes, where {offset} were told", stat.st_size)));
-        }
+        let flags = flags_of(&file, path, offset)?;
         let writes = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
         if !writes || flags.intersects(OFlags::APPEND | OFlags::PATH) {
-            return Err(unlike(format!("open as {flags:?}")));
+            return Err(Fault::nonsense(format!("the descriptor of the session {path} is open as {flags:?}")));
         }
         let (client, path, file) = (client.clone(), path.clone(), Arc::new(file));
         Ok(SessionFile { client, path, file, end: offset, writing: None, ended: None })

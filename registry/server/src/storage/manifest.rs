@@ -1,8 +1,8 @@
 //! [`ManifestStore`]: manifests as clients know them, over blobs, revisions, tags and the referrers index.
 //!
-//! The order of the steps is what keeps a store sound without a transaction, and without a lock that registries share. Putting goes: content, revision,
-//! referrer, tags; deleting goes the other way. A crash between two steps leaves content or links that nothing leads to,
-//! never a tag that leads nowhere.
+//! The order of the steps is what keeps a store sound without a transaction, and without a lock that registries share.
+//! Putting goes: content, revision, referrer, tags; deleting goes the other way. A crash between two steps leaves content
+//! or links that nothing leads to, never a tag that leads nowhere.
 //!
 //! It must not know HTTP.
 
@@ -167,9 +167,9 @@ impl ManifestStore {
         }
     }
 
-    /// A deletion of the same manifest that another registry runs beside this push may look for tags before these are written, and take
-    /// the revision after it was. It looks once more when the revision is gone, and a push looks for the revision when
-    /// the tags are written, so one of the two sees the other and no tag is left without its revision.
+    /// A deletion of the same manifest that another registry runs beside this push may look for tags before these are
+    /// written, and take the revision after it was. It looks once more when the revision is gone, and a push looks for the
+    /// revision when the tags are written, so one of the two sees the other and no tag is left without its revision.
     async fn tag(&self, name: &RepositoryName, tags: &[Tag], manifest: &AcceptedManifest) -> Result<(), StorageError> {
         stream::iter(tags.to_vec())
             .map(|tag| async move { self.tags.put(name, &tag, &manifest.digest).await })

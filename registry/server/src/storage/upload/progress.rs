@@ -1,5 +1,7 @@
 //! [`Progress`]: how far an upload is, as the store tells it and nobody else.
 
+use std::time::SystemTime;
+
 use futures::TryStreamExt;
 use oci::{Algorithm, Hasher, RepositoryName, UploadId};
 use storagedriver_proto::Path;
@@ -51,6 +53,14 @@ impl Upload {
         layout::upload(&self.repository, &self.id)
     }
 
+    /// All that is written down about it, with the time of each by the store's clock.
+    pub(super) async fn facts(&self, driver: &DriverClient) -> Result<Vec<(UploadFact, SystemTime)>, StorageError> {
+        let folder = self.folder();
+        let entries: Vec<_> = driver.walk(&folder, None).try_collect().await?;
+        let facts = entries.iter().map(|entry| Some((layout::upload_fact(&folder, &entry.path)?, entry.info.modified)));
+        Ok(facts.flatten().collect())
+    }
+
     /// The staging path of its write session.
     pub(super) fn data(&self) -> Path {
         layout::upload_data(&self.repository, &self.id)
@@ -65,9 +75,7 @@ impl Progress {
 
     /// What the store knows of an upload; it changes nothing.
     pub(super) async fn read(driver: &DriverClient, upload: &Upload) -> Result<Self, StorageError> {
-        let folder = upload.folder();
-        let entries: Vec<_> = driver.walk(&folder, None).try_collect().await?;
-        let facts: Vec<_> = entries.iter().filter_map(|entry| layout::upload_fact(&folder, &entry.path)).collect();
+        let facts: Vec<_> = upload.facts(driver).await?.into_iter().map(|(fact, _)| fact).collect();
         Self::of(&facts, driver.capabilities().granularity).ok_or(StorageError::UploadUnknown(upload.id))
     }
 

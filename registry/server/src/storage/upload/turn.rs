@@ -15,14 +15,13 @@
 //! A request whose store failed leaves its mark too, since something of it may still be under way: whoever closes the
 //! upload reads it again. A closing that failed first keeps all others off for as long as a call may outlive its end.
 //!
-//! No clock but the store's is asked: a replica that dies leaves its mark, which costs a reading; when it dies while closing,
-//! the upload has to be started anew.
+//! No clock but the store's is asked: a replica that dies leaves its mark, which costs a reading; when it dies while
+//! closing, the upload has to be started anew.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -30,7 +29,7 @@ use super::claim::Claim;
 use super::progress::{Progress, Upload};
 use super::writer::UploadWriter;
 use crate::driver::DriverClient;
-use crate::storage::layout::{self, TurnKind, UploadFact};
+use crate::storage::layout::{TurnKind, UploadFact};
 use crate::storage::{StorageError, link};
 
 /// How long a driver may go on with a call that was given up, as the protocol says.
@@ -40,13 +39,6 @@ const OVERTAKES: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How often a closing that failed is to be given up.
 const ROUNDS: u32 = 360;
-
-/// Whether another request can still drop bytes that were saved.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Settled,
-    Unsettled,
-}
 
 pub(super) struct Turn {
     driver: DriverClient,
@@ -159,13 +151,14 @@ impl Turn {
         }
         let begun = Instant::now();
         loop {
-            let Some(standing) = self.standing_of(writer.state()).await? else {
+            let facts = self.upload.facts(&self.driver).await?;
+            let time_of = |fact| facts.iter().find(|(known, _)| *known == fact).map(|(_, time)| *time);
+            time_of(UploadFact::Started).ok_or(StorageError::UploadUnknown(self.upload.id))?;
+            match time_of(writer.state()) {
+                Some(saved) if begun.elapsed() > OVERTAKES || !self.is_met(&facts, saved) => return Ok(()),
+                Some(_) => {}
                 // A request that was overtaken has taken it away, as its own.
-                writer.save_state().await?;
-                continue;
-            };
-            if standing == Standing::Settled || begun.elapsed() > OVERTAKES {
-                return Ok(());
+                None => writer.save_state().await?,
             }
             if let Err(overtaken) = writer.check_newest().await {
                 return self.give_way(writer, overtaken).await;
@@ -174,21 +167,12 @@ impl Turn {
         }
     }
 
-    /// How the upload stands after `state` was written; `None` without it.
-    async fn standing_of(&self, state: UploadFact) -> Result<Option<Standing>, StorageError> {
-        let folder = self.upload.folder();
-        let entries: Vec<_> = self.driver.walk(&folder, None).try_collect().await?;
-        let facts = entries.iter().filter_map(|entry| {
-            let fact = layout::upload_fact(&folder, &entry.path)?;
-            Some((fact, entry.info.modified))
-        });
-        let facts: Vec<_> = facts.collect();
-        let Some((_, saved)) = facts.iter().find(|(fact, _)| *fact == state) else { return Ok(None) };
-        let is_recent = |marked: SystemTime| marked + OVERTAKES > *saved;
-        let unsettled = facts.iter().any(|(fact, marked)| {
-            matches!(fact, UploadFact::Turn(..)) && Some(*fact) != self.mark && is_recent(*marked)
-        });
-        Ok(Some(if unsettled { Standing::Unsettled } else { Standing::Settled }))
+    /// Whether another request marked its turn so late that it may not have opened the session by the time `saved`.
+    fn is_met(&self, facts: &[(UploadFact, SystemTime)], saved: SystemTime) -> bool {
+        let is_late = |fact, marked| {
+            matches!(fact, UploadFact::Turn(..)) && Some(fact) != self.mark && marked + OVERTAKES > saved
+        };
+        facts.iter().any(|(fact, marked)| is_late(*fact, *marked))
     }
 
     /// Another request opened the session later. If it dropped what was saved here, that is not to be found any more.
